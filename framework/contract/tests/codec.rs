@@ -1,0 +1,265 @@
+//! The two codecs: golden bytes, one layout with bincode, limits.
+#![forbid(unsafe_code)]
+
+use proptest::prelude::*;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, SystemTime};
+use teneral_contract::codec::{self, DEPTH_MAX, MESSAGE_BYTES_MAX};
+use teneral_contract::{Addr, Bytes, DecodeError, EncodeError, Shape, Wire};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Wire)]
+enum Level {
+    Low,
+    Pair(u8, i16),
+    Named { name: String },
+    One(Box<Option<u32>>),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Wire)]
+struct All {
+    truth: bool,
+    letter: char,
+    small: (i8, u16, i32),
+    large: (u64, i128, u128),
+    real: (f32, f64),
+    text: String,
+    bytes: Bytes,
+    plain: Vec<u8>,
+    levels: Vec<Level>,
+    map: BTreeMap<String, BTreeSet<u16>>,
+    array: [i64; 2],
+    result: Result<u8, String>,
+    nothing: (),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Wire)]
+struct Chain {
+    next: Option<Box<Chain>>,
+}
+
+fn chain(links: usize) -> Chain {
+    (1..links).fold(Chain { next: None }, |chain, _| Chain { next: Some(Box::new(chain)) })
+}
+
+fn written<T: Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::encode(value, &mut bytes).expect("encodes");
+    bytes
+}
+
+fn kept<T: Shape + Serialize>(value: &T) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    codec::encode_state(value, &mut bytes).expect("encodes");
+    bytes
+}
+
+fn example() -> All {
+    All {
+        truth: true,
+        letter: 'ü',
+        small: (-1, 2, -3),
+        large: (4, -5, 6),
+        real: (0.5, -2.0),
+        text: "hé".into(),
+        bytes: Bytes(vec![1, 2]),
+        plain: vec![3],
+        levels: vec![Level::Low, Level::Pair(7, -8), Level::Named { name: "n".into() }, Level::One(Box::new(None))],
+        map: BTreeMap::from([("k".into(), BTreeSet::from([9, 10]))]),
+        array: [11, -12],
+        result: Err("no".into()),
+        nothing: (),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn a_message_has_the_same_bytes_for_good() {
+    let golden = concat!(
+        "01",                                                                         // truth
+        "c3bc",                                                                       // letter
+        "ff0200fdffffff",                                                             // small
+        "0400000000000000fbffffffffffffffffffffffffffffff",                           // large
+        "06000000000000000000000000000000",                                           //
+        "0000003f00000000000000c0",                                                   // real
+        "030000000000000068c3a9",                                                     // text
+        "02000000000000000102010000000000000003",                                     // bytes, plain
+        "0400000000000000000000000100000007f8ff0200000001000000000000006e0300000000", // levels
+        "010000000000000001000000000000006b020000000000000009000a00",                 // map
+        "0b00000000000000f4ffffffffffffff",                                           // array
+        "0100000002000000000000006e6f",                                               // result
+    );
+    assert_eq!(hex(&written(&example())), golden);
+    assert_eq!(codec::decode(&written(&example())), Ok(example()));
+}
+
+#[test]
+fn a_state_has_the_same_bytes_for_good() {
+    #[derive(Debug, PartialEq, Serialize, Deserialize, Wire)]
+    struct Small {
+        lines: u64,
+        name: Option<String>,
+        raw: Bytes,
+        levels: Vec<Level>,
+    }
+    let small = Small {
+        lines: 300,
+        name: None,
+        raw: Bytes(vec![1, 2]),
+        levels: vec![Level::Low, Level::Pair(7, -8), Level::Named { name: "n".into() }],
+    };
+    let golden = concat!(
+        "84",
+        "a56c696e6573",
+        "cd012c", // lines
+        "a46e616d65",
+        "c0", // name
+        "a3726177",
+        "c4020102", // raw
+        "a66c6576656c73",
+        "93",
+        "a34c6f77", // levels
+        "81",
+        "a450616972",
+        "9207f8",
+        "81",
+        "a54e616d6564",
+        "81",
+        "a46e616d65",
+        "a16e",
+    );
+    assert_eq!(hex(&kept(&small)), golden);
+    assert_eq!(codec::decode_state(&kept(&small)), Ok(small));
+    assert_eq!(codec::decode_state(&kept(&example())), Ok(example()));
+}
+
+#[test]
+fn the_standard_types_keep_their_bytes() {
+    let time = SystemTime::UNIX_EPOCH + Duration::new(1, 2);
+    assert_eq!(hex(&written(&time)), "010000000000000002000000");
+    assert_eq!(hex(&written(&Duration::new(1, 2))), "010000000000000002000000");
+    assert_eq!(hex(&written(&Addr::new("a/b").expect("valid"))), "0300000000000000612f62");
+    let host = std::net::SocketAddr::from(([127, 0, 0, 1], 80));
+    assert_eq!(hex(&written(&host)), "000000007f0000015000");
+    for bytes in [kept(&time), kept(&Duration::new(1, 2))] {
+        assert_eq!(hex(&bytes).len(), 2 * bytes.len());
+    }
+    assert_eq!(codec::decode_state(&kept(&time)), Ok(time));
+    assert_eq!(codec::decode_state(&kept(&host)), Ok(host));
+}
+
+#[test]
+fn bytes_after_the_value_are_counted_and_refused() {
+    let mut message = written(&7_u16);
+    message.extend([0, 0]);
+    assert_eq!(codec::decode::<u16>(&message), Err(DecodeError::Trailing(2)));
+    let mut state = kept(&vec![7_u16; 40]);
+    state.extend([0xc0; 3]);
+    assert_eq!(codec::decode_state::<Vec<u16>>(&state), Err(DecodeError::Trailing(3)));
+    let mut large = kept(&Bytes(vec![0; 2 << 20]));
+    large.push(0x91);
+    assert_eq!(codec::decode_state::<Bytes>(&large), Err(DecodeError::Trailing(1)));
+}
+
+#[test]
+fn a_message_over_its_limit_is_not_written() {
+    let mut out = vec![1];
+    let large = Bytes(vec![0; MESSAGE_BYTES_MAX - 7]);
+    assert_eq!(codec::encode(&large, &mut out), Err(EncodeError::Limit { limit_bytes: MESSAGE_BYTES_MAX }));
+    assert_eq!(out, [1]);
+    codec::encode(&Bytes(vec![0; MESSAGE_BYTES_MAX - 8]), &mut out).expect("just fits");
+    assert_eq!(out.len(), 1 + MESSAGE_BYTES_MAX);
+    let bytes = MESSAGE_BYTES_MAX + 1;
+    let limit = DecodeError::Limit { bytes, limit_bytes: MESSAGE_BYTES_MAX };
+    assert_eq!(codec::decode::<Bytes>(&out), Err(limit));
+}
+
+#[test]
+fn a_state_over_its_limit_is_not_written() {
+    let mut out = vec![1];
+    let state = "x".repeat(30);
+    assert_eq!(codec::encode_state_within(&state, 30, &mut out), Err(EncodeError::Limit { limit_bytes: 30 }));
+    assert_eq!(out, [1]);
+    codec::encode_state_within(&state, 31, &mut out).expect("just fits");
+}
+
+#[test]
+fn a_value_that_refuses_to_be_written_leaves_nothing() {
+    let before = SystemTime::UNIX_EPOCH - Duration::from_secs(1);
+    let mut out = vec![1];
+    assert!(matches!(codec::encode(&(7_u8, before), &mut out), Err(EncodeError::Refused(_))));
+    assert!(matches!(codec::encode_state(&(7_u8, before), &mut out), Err(EncodeError::Refused(_))));
+    assert_eq!(out, [1]);
+}
+
+#[test]
+fn a_state_that_nests_too_deep_is_refused_when_written_and_when_read() {
+    let deep = chain(DEPTH_MAX);
+    assert_eq!(codec::decode_state(&kept(&deep)), Ok(deep));
+    let mut out = Vec::new();
+    assert_eq!(codec::encode_state(&chain(DEPTH_MAX + 1), &mut out), Err(EncodeError::Depth));
+    assert!(out.is_empty());
+}
+
+fn level() -> impl Strategy<Value = Level> {
+    prop_oneof![
+        Just(Level::Low),
+        any::<(u8, i16)>().prop_map(|(a, b)| Level::Pair(a, b)),
+        any::<String>().prop_map(|name| Level::Named { name }),
+        any::<Option<u32>>().prop_map(|one| Level::One(Box::new(one))),
+    ]
+}
+
+prop_compose! {
+    fn all()(
+        (truth, letter, small, large) in any::<(bool, char, (i8, u16, i32), (u64, i128, u128))>(),
+        (text, bytes, plain) in any::<(String, Vec<u8>, Vec<u8>)>(),
+        (map, array, result) in any::<(BTreeMap<String, BTreeSet<u16>>, [i64; 2], Result<u8, String>)>(),
+        levels in proptest::collection::vec(level(), 0..8),
+        real in (-1.0_f32..1.0, -1.0_f64..1.0),
+    ) -> All {
+        All {
+            truth, letter, small, large, real, text, bytes: Bytes(bytes), plain, levels, map, array, result,
+            nothing: (),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn messages_are_written_and_read_as_bincode_does(value in all()) {
+        let layout = bincode::config::standard().with_fixed_int_encoding();
+        let bytes = written(&value);
+        prop_assert_eq!(&bytes, &bincode::serde::encode_to_vec(&value, layout).expect("encodes"));
+        prop_assert_eq!(codec::decode::<All>(&bytes), Ok(value));
+    }
+
+    #[test]
+    fn states_read_back(value in all()) {
+        prop_assert_eq!(codec::decode_state::<All>(&kept(&value)), Ok(value));
+    }
+
+    #[test]
+    fn what_the_reader_takes_bincode_takes_too(bytes in proptest::collection::vec(0..4_u8, 0..64)) {
+        type Value = (Option<bool>, Vec<(u8, Result<char, ()>)>, BTreeMap<u8, String>);
+        let layout = bincode::config::standard().with_fixed_int_encoding().with_limit::<65536>();
+        let theirs = bincode::serde::decode_from_slice::<Value, _>(&bytes, layout).ok();
+        let whole = theirs.and_then(|(value, read)| (read == bytes.len()).then_some(value));
+        prop_assert_eq!(codec::decode::<Value>(&bytes).ok(), whole);
+    }
+
+    #[test]
+    fn damaged_bytes_never_panic(value in all(), at: prop::sample::Index, byte: u8) {
+        for mut bytes in [written(&value), kept(&value)] {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = codec::decode::<All>(&bytes).is_ok();
+            let _ = codec::decode_state::<All>(&bytes).is_ok();
+        }
+    }
+}

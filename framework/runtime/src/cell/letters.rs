@@ -1,0 +1,75 @@
+//! Where messages end that reach no handler: an answer to the asker, a dead letter for the rest.
+//!
+//! Every accepted message ends in a turn or here; nothing is dropped without being counted.
+
+use super::Cell;
+use super::envelope::{Barred, Envelope, Kind};
+use super::protocol::Refused;
+use crate::dead_letters::{DeadReason, Letter};
+use crate::runtime::Shared;
+use teneral_contract::{Addr, AskError, Fingerprint, Refusal, Tag};
+
+impl Barred {
+    /// What an asker is told.
+    pub(crate) fn to_ask_error(&self) -> AskError {
+        match self {
+            Self::Contract(Refusal::UnknownMessage(id)) => AskError::UnknownMessage(format!("{id:016x}")),
+            Self::Contract(Refusal::UnknownShape { name, .. }) => AskError::UnknownShape(name.clone()),
+            Self::ReplyShape => AskError::ReplyShape,
+        }
+    }
+
+    /// What a tell becomes a dead letter with.
+    pub(crate) const fn to_dead_reason(&self) -> DeadReason {
+        match self {
+            Self::Contract(Refusal::UnknownMessage(_)) => DeadReason::UnknownMessage,
+            Self::Contract(Refusal::UnknownShape { .. }) | Self::ReplyShape => DeadReason::UnknownShape,
+        }
+    }
+}
+
+impl Shared {
+    /// A message that its target did not take.
+    pub(crate) fn refuse(&self, refused: Refused<Envelope, Barred>, to: &Addr) {
+        match refused {
+            Refused::Gate(envelope, barred) => self.bar(envelope, &barred, to),
+            Refused::Closed(envelope) => self.lose(envelope, to, DeadReason::Stopped, AskError::Stopped),
+            Refused::Full(envelope) => {
+                let reason = DeadReason::Undelivered(self.config.outbox_timeout);
+                self.lose(envelope, to, reason, AskError::Full);
+            }
+        }
+    }
+
+    /// A message that the target's code has no way for.
+    pub(crate) fn bar(&self, envelope: Envelope, barred: &Barred, to: &Addr) {
+        self.lose(envelope, to, barred.to_dead_reason(), barred.to_ask_error());
+    }
+
+    /// A message reaches no handler: its asker is answered with `error`, anything else is a dead letter.
+    pub(crate) fn lose(&self, envelope: Envelope, to: &Addr, reason: DeadReason, error: AskError) {
+        let tag = envelope.tag();
+        match envelope.kind {
+            Kind::Ask(asker) => asker.refuse(error),
+            Kind::Tell | Kind::Answer(_) | Kind::Timer(_) | Kind::Undelivered(_) => {
+                let from = envelope.from.map(|cell| cell.addr.clone());
+                self.dead_letters.record(Letter { to: to.clone(), from, tag, body_bytes: envelope.body.len(), reason });
+            }
+        }
+    }
+
+    /// A reply reaches nobody.
+    pub(crate) fn lost_reply(&self, from: &Cell, shape: Fingerprint, body_bytes: usize, reason: DeadReason) {
+        let (to, from) = (from.addr.clone(), Some(from.addr.clone()));
+        let tag = Tag { variant: 0, fingerprint: shape };
+        self.dead_letters.record(Letter { to, from, tag, body_bytes, reason });
+    }
+}
+
+impl Cell {
+    /// Something of its own that waited has no way to the code any more.
+    pub(crate) fn parked_lost(&self, tag: Tag, body_bytes: usize, reason: DeadReason) {
+        let (to, from) = (self.addr.clone(), Some(self.addr.clone()));
+        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, reason });
+    }
+}

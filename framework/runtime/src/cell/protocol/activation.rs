@@ -1,0 +1,150 @@
+//! The activation: the one that has the instance and runs it, batch by batch.
+
+use super::super::waiters::wake_all;
+use super::{Again, BATCH_MESSAGES_MAX, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+impl<P: Parts> Protocol<P> {
+    /// Begins the activation that was scheduled. `None`: there is nothing to do any more.
+    pub(crate) fn begin(&self) -> Option<Activation<'_, P>> {
+        let mut state = self.state.lock();
+        if !state.runnable() || state.slot.is_none() {
+            state.run = Run::Idle;
+            return None;
+        }
+        let instance = state.slot.take();
+        state.run = Run::Running;
+        Some(Activation { cell: self, instance, left: BATCH_MESSAGES_MAX, batched: 0, again: Again::Nothing })
+    }
+}
+
+/// The one that runs the instance. It ends by [`Activation::next_work`] returning `None`, or by
+/// [`Activation::suspend`]; dropped before that (a panic passed through), it suspends the cell.
+pub(crate) struct Activation<'a, P: Parts> {
+    cell: &'a Protocol<P>,
+    /// `None` after the end.
+    instance: Option<P::Instance>,
+    /// User messages that it may still take until it must let others run.
+    left: usize,
+    /// Messages in its batch, unless somebody took them back.
+    batched: usize,
+    again: Again,
+}
+
+impl<P: Parts> Activation<'_, P> {
+    /// The instance; `None` after the end.
+    pub(crate) fn instance(&mut self) -> Option<&mut P::Instance> {
+        self.instance.as_mut()
+    }
+
+    /// What to do next: the system lane first. `None`: the instance is back in the slot and the activation is over.
+    #[inline]
+    pub(crate) fn next_work(&mut self) -> Option<Work<P::System, P::User>> {
+        if self.batched > 0 && !self.cell.attention.load(Ordering::Acquire) {
+            self.batched -= 1;
+            let next = self.cell.batch.lock().pop_front();
+            if let Some(message) = next {
+                return Some(Work::User(message));
+            }
+        }
+        self.look()
+    }
+
+    /// The same, from the state.
+    fn look(&mut self) -> Option<Work<P::System, P::User>> {
+        let mut state = self.cell.state.lock();
+        if state.life == Life::Live
+            && let Some(message) = state.first.take().or_else(|| state.system.pop_front())
+        {
+            self.cell.note(&state);
+            return Some(Work::System(message));
+        }
+        if !state.open() {
+            self.cell.put_back(&mut state);
+        } else if let Some(message) = self.take(&mut state) {
+            let awake = self.cell.wake_waiters(&mut state);
+            drop(state);
+            wake_all(awake);
+            return Some(Work::User(message));
+        }
+        self.end(state);
+        None
+    }
+
+    fn take(&mut self, state: &mut State<P>) -> Option<P::User> {
+        let mut batch = self.cell.batch.lock();
+        // After a look at the system lane, the rest of the batch comes first.
+        if let Some(message) = batch.pop_front() {
+            self.batched = batch.len();
+            return Some(message);
+        }
+        let more_max = self.left.checked_sub(1)?;
+        let message = state.user.take(&mut batch, more_max)?;
+        self.batched = batch.len();
+        self.left = more_max - self.batched;
+        state.taken = weigh(&batch);
+        Some(message)
+    }
+
+    fn end(&mut self, mut state: Guard<'_, State<P>>) {
+        state.run = Run::Idle;
+        state.taken = Queued { messages: 0, bytes: 0 };
+        let awake = self.cell.wake_waiters(&mut state);
+        if state.life == Life::Stopped {
+            // Stopped under way: nobody wants the instance any more.
+            drop(state);
+            self.instance = None;
+        } else {
+            state.slot = self.instance.take();
+            self.again = state.wake();
+            if self.again == Again::Nothing {
+                state.user.shrink();
+                if self.left < BATCH_MESSAGES_MAX - 1 {
+                    *self.cell.batch.lock() = VecDeque::new();
+                }
+            }
+            let held = state.hold.is_some();
+            drop(state);
+            if held {
+                self.cell.ended.notify_all();
+            }
+        }
+        wake_all(awake);
+    }
+
+    /// What the caller owes the cell after the end.
+    pub(crate) fn again(&self) -> Again {
+        self.again
+    }
+
+    /// Ends the activation without its instance, which is poisoned or at its end: the cell keeps its mailbox and waits
+    /// for [`Protocol::revive`] or [`Protocol::stop`]. Gives out the instance, and who held a pause or asked for one.
+    pub(crate) fn suspend(mut self) -> (Option<P::Instance>, Option<P::Holder>) {
+        let holder = self.fail();
+        (self.instance.take(), holder)
+    }
+
+    fn fail(&mut self) -> Option<P::Holder> {
+        let mut state = self.cell.state.lock();
+        self.cell.put_back(&mut state);
+        state.run = Run::Idle;
+        let mut holder = None;
+        if state.life == Life::Live {
+            state.life = Life::Suspended;
+            holder = state.hold.take().map(|hold| hold.holder);
+        }
+        self.cell.note(&state);
+        drop(state);
+        self.cell.ended.notify_all();
+        holder
+    }
+}
+
+impl<P: Parts> Drop for Activation<'_, P> {
+    fn drop(&mut self) {
+        if self.instance.is_some() {
+            self.fail();
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The pause: asked for, granted at rest, and ended by its holder, by revocation, by failure or by stop.
+
+use super::{Again, Guard, Hold, Leftovers, Life, Parts, Protocol, Queued, Run, State};
+
+use std::time::Instant;
+
+/// Names a pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct LeaseId(u64);
+
+/// Why there is no pause.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotPaused<H> {
+    /// Somebody else has it.
+    Held(H),
+    /// The cell has no instance: it failed.
+    Suspended,
+    /// The cell is stopped.
+    Stopped,
+    /// The turn did not end in time.
+    Busy,
+    /// It was revoked while waiting.
+    Revoked,
+}
+
+/// The pause is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Over;
+
+/// What [`Protocol::revoke`] found.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Revoked {
+    /// The instance is there and goes on.
+    Resumed(Again),
+    /// The holder has the instance and does not give it back: the cell is suspended.
+    Suspended,
+    /// The holder has the instance, and the pause goes on.
+    Lent,
+    /// That pause is over.
+    Over,
+}
+
+/// What [`Protocol::revoke`] does when the holder has the instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum IfLent {
+    /// Nothing: it is given back soon.
+    Wait,
+    /// The cell goes on without it.
+    CutOff,
+}
+
+/// What a commit replaced.
+pub(crate) struct Replaced<P: Parts> {
+    /// The instance that served.
+    pub(crate) old: P::Instance,
+    /// Messages that the new gate has no way for, in order.
+    pub(crate) refused: Vec<P::User>,
+    /// Messages that wait.
+    pub(crate) queued_messages: usize,
+    /// What the caller owes.
+    pub(crate) again: Again,
+}
+
+/// How [`Protocol::end_or`] goes on.
+#[derive(Debug)]
+pub(crate) enum End<H> {
+    /// There is no instance any more; who held a pause holds it no longer.
+    Gone(Option<H>),
+    /// The activation ends it.
+    Later(Again),
+}
+
+impl<P: Parts> Protocol<P> {
+    /// Asks for a pause. Nothing is granted yet: [`Protocol::wait_quiet`] must follow.
+    ///
+    /// # Errors
+    /// [`NotPaused`], or what `check` says of the gate.
+    pub(crate) fn pause<E: From<NotPaused<P::Holder>>>(
+        &self,
+        holder: P::Holder,
+        check: impl FnOnce(&P::Gate) -> Result<(), E>,
+    ) -> Result<LeaseId, E> {
+        let mut state = self.state.lock();
+        match state.life {
+            Life::Live => {}
+            Life::Suspended => return Err(NotPaused::Suspended.into()),
+            Life::Stopped => return Err(NotPaused::Stopped.into()),
+        }
+        if let Some(hold) = &state.hold {
+            return Err(NotPaused::Held(hold.holder.clone()).into());
+        }
+        check(&state.gate)?;
+        state.leases += 1;
+        let id = LeaseId(state.leases);
+        state.hold = Some(Hold { id, holder, lent: false });
+        self.note(&state);
+        Ok(id)
+    }
+
+    /// Waits until the cell is at rest; when that takes longer than `until`, the pause is withdrawn.
+    ///
+    /// # Errors
+    /// [`NotPaused`]: there is no pause and never will be.
+    pub(crate) fn wait_quiet(&self, id: LeaseId, until: Option<Instant>) -> Result<(), NotPaused<P::Holder>> {
+        let mut state = self.state.lock();
+        loop {
+            if !state.held_by(id) {
+                return Err(match state.life {
+                    Life::Live => NotPaused::Revoked,
+                    Life::Suspended => NotPaused::Suspended,
+                    Life::Stopped => NotPaused::Stopped,
+                });
+            }
+            if state.at_rest() {
+                return Ok(());
+            }
+            if until.is_some_and(|until| Instant::now() >= until) {
+                if cfg!(feature = "bug-f19") {
+                    return Ok(()); // Planted: granted in the middle of a turn.
+                }
+                if !cfg!(feature = "bug-u17") {
+                    state.hold = None; // Planted otherwise: it pauses the actor later.
+                }
+                self.note(&state);
+                return Err(NotPaused::Busy);
+            }
+            state = self.ended.wait(state, until);
+        }
+    }
+
+    /// Lends the instance to the holder of the pause. Waits while the system lane has it.
+    ///
+    /// # Errors
+    /// [`Over`]: the pause is over.
+    pub(crate) fn lend(&self, id: LeaseId) -> Result<P::Instance, Over> {
+        let (mut state, instance) = self.at_hand(id)?;
+        if let Some(hold) = &mut state.hold {
+            hold.lent = true;
+        }
+        Ok(instance)
+    }
+
+    /// Takes the instance back from the holder.
+    ///
+    /// # Errors
+    /// The instance: the pause is over, and the instance is nobody's.
+    pub(crate) fn give_back(&self, id: LeaseId, instance: P::Instance) -> Result<Again, P::Instance> {
+        let mut state = self.state.lock();
+        let Some(hold) = state.hold.as_mut().filter(|hold| hold.id == id) else { return Err(instance) };
+        hold.lent = false;
+        state.slot = Some(instance);
+        Ok(state.wake())
+    }
+
+    /// Waits until the instance is in the slot and takes it out, while the pause lasts.
+    fn at_hand(&self, id: LeaseId) -> Result<(Guard<'_, State<P>>, P::Instance), Over> {
+        let mut state = self.state.lock();
+        loop {
+            if !state.held_by(id) {
+                return Err(Over);
+            }
+            if let Some(instance) = state.slot.take() {
+                return Ok((state, instance));
+            }
+            state = self.ended.wait(state, None);
+        }
+    }
+
+    /// Replaces instance and gate, sends what waits through `remap` (which gives back what has no way), and resumes
+    /// with the turn `first`.
+    ///
+    /// # Errors
+    /// The new instance: the pause is over, and nothing changed.
+    pub(crate) fn commit(
+        &self,
+        id: LeaseId,
+        new: P::Instance,
+        renew: impl FnOnce(&mut P::Gate),
+        first: P::System,
+        mut remap: impl FnMut(&P::Gate, &mut P::User) -> bool,
+    ) -> Result<Replaced<P>, P::Instance> {
+        let Ok((mut state, old)) = self.at_hand(id) else { return Err(new) };
+        renew(&mut state.gate);
+        // Planted: the old code serves on; and: the first message that waited is lost.
+        let (old, new) = if cfg!(feature = "bug-u1") { (new, old) } else { (old, new) };
+        let lost = usize::from(cfg!(feature = "bug-u2"));
+        let mut refused = Vec::new();
+        for mut message in state.user.drain().skip(lost) {
+            if remap(&state.gate, &mut message) {
+                state.user.push_back(message);
+            } else {
+                refused.push(message);
+            }
+        }
+        state.slot = Some(new);
+        state.first = Some(first);
+        state.hold = None;
+        self.note(&state);
+        let again = state.wake();
+        Ok(Replaced { old, refused, queued_messages: state.user.len(), again })
+    }
+
+    /// Ends a pause; the instance that is there goes on. `None`: that pause is over.
+    pub(crate) fn release(&self, id: LeaseId) -> Option<(Again, Queued)> {
+        let mut state = self.state.lock();
+        if !state.held_by(id) {
+            return None;
+        }
+        state.hold = None;
+        self.note(&state);
+        let queued = self.weigh(&state);
+        Some((state.wake(), queued))
+    }
+
+    /// Takes a pause from its holder.
+    pub(crate) fn revoke(&self, id: LeaseId, if_lent: IfLent) -> Revoked {
+        let mut state = self.state.lock();
+        if if_lent == IfLent::Wait && state.hold.as_ref().is_some_and(|hold| hold.id == id && hold.lent) {
+            return Revoked::Lent;
+        }
+        let Some(hold) = state.hold.take_if(|hold| hold.id == id) else { return Revoked::Over };
+        if hold.lent {
+            state.life = Life::Suspended;
+        }
+        self.note(&state);
+        self.ended.notify_all();
+        if hold.lent { Revoked::Suspended } else { Revoked::Resumed(state.wake()) }
+    }
+
+    /// Puts a new instance into a suspended cell and goes on with the turn `first`. Hands out the messages that `keep`
+    /// does not keep, and drops what was said to the instance before only: what `stays` does not name.
+    ///
+    /// # Errors
+    /// The instance, when the cell is not suspended.
+    pub(crate) fn revive(
+        &self,
+        instance: P::Instance,
+        renew: impl FnOnce(&mut P::Gate),
+        first: P::System,
+        mut keep: impl FnMut(&P::User) -> bool,
+        stays: impl FnMut(&P::System) -> bool,
+    ) -> Result<(Again, Vec<P::User>), P::Instance> {
+        let mut state = self.state.lock();
+        if state.life != Life::Suspended {
+            return Err(instance);
+        }
+        state.life = Life::Live;
+        state.slot = Some(instance);
+        state.first = Some(first);
+        renew(&mut state.gate);
+        state.system.retain(stays);
+        let (kept, dropped): (Vec<_>, Vec<_>) = state.user.drain().partition(&mut keep);
+        kept.into_iter().for_each(|message| state.user.push_back(message));
+        self.note(&state);
+        Ok((state.wake(), dropped))
+    }
+
+    /// Ends the instance: at once if nobody runs it or is about to, else by `message` at the front of the system lane,
+    /// on which the activation calls [`Activation::suspend`]. The cell is then suspended.
+    ///
+    /// # Errors
+    /// `message`, when the cell is stopped.
+    pub(crate) fn end_or(&self, message: P::System) -> Result<End<P::Holder>, P::System> {
+        let mut state = self.state.lock();
+        if state.life == Life::Stopped {
+            return Err(message);
+        }
+        if state.slot.is_none() && state.run != Run::Running {
+            state.life = Life::Suspended;
+            let holder = state.hold.take().map(|hold| hold.holder);
+            self.note(&state);
+            self.ended.notify_all();
+            return Ok(End::Gone(holder));
+        }
+        state.system.push_front(message);
+        self.note(&state);
+        Ok(End::Later(state.wake()))
+    }
+
+    /// Stops the cell whatever it does and hands out what is left. A turn under way keeps its instance, finds no cell
+    /// to come back to, and drops it.
+    pub(crate) fn stop(&self) -> Leftovers<P> {
+        let mut state = self.state.lock();
+        self.put_back(&mut state);
+        state.life = Life::Stopped;
+        let first = state.first.take();
+        let leftovers = Leftovers {
+            user: state.user.drain().collect(),
+            system: first.into_iter().chain(std::mem::take(&mut state.system)).collect(),
+            instance: state.slot.take(),
+            holder: state.hold.take().map(|hold| hold.holder),
+            waiters: state.waiters.take().map(|mut waiters| waiters.wake(usize::MAX)).unwrap_or_default(),
+        };
+        self.note(&state);
+        self.ended.notify_all();
+        leftovers
+    }
+}

@@ -1,0 +1,360 @@
+//! What happens in a runtime, as a stream that anybody may follow and nobody can hold up.
+//!
+//! Each subscriber sees everything from its subscription on, in one order. Who falls more than `events_max` behind is
+//! told how many it missed ([`Seen::Lagged`]) and goes on with the oldest kept: an observer that silently loses what it
+//! watches for is worse than none (ractor's `OutputPort`, slawlor/ractor#225). The ring is tokio's broadcast channel.
+
+use crate::block::block_on;
+use crate::clock::Clock;
+use crate::config::Generation;
+use crate::dead_letters::DeadLetter;
+use crate::ports::Fault;
+use semver::Version;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use teneral_contract::{Addr, Digest, Tag};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// When, in nanoseconds since the Unix epoch.
+    pub wall_ns: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum What {
+    /// An actor is started.
+    Started {
+        /// Which.
+        addr: Addr,
+        /// Its code.
+        version: Version,
+    },
+    /// An actor is no more; its name is free.
+    Stopped {
+        /// Which.
+        addr: Addr,
+        /// Why; empty for a normal stop.
+        reason: String,
+    },
+    /// A turn panicked: the instance is poisoned, the supervisor decides.
+    Failed(Arc<CrashReport>),
+    /// An actor has a new instance of the same version.
+    Restarted {
+        /// Which.
+        addr: Addr,
+        /// The code.
+        version: Version,
+        /// Restarts after failures, this one included.
+        restarts: u64,
+    },
+    /// A new instance could not be made.
+    RestartFailed {
+        /// Of which actor.
+        addr: Addr,
+        /// Why.
+        fault: Fault,
+    },
+    /// An actor failed more often than its intensity allows: it is stopped, and so is its parent.
+    GaveUp {
+        /// Which.
+        addr: Addr,
+        /// Restarts that were allowed within the period.
+        restarts_max: u32,
+        /// The period.
+        period: Duration,
+    },
+    /// A turn, or a step of an upgrade, does not return.
+    Hung {
+        /// Of which actor.
+        addr: Addr,
+        /// The code.
+        version: Version,
+        /// The message or the step.
+        doing: String,
+        /// For how long so far.
+        running_for: Duration,
+    },
+    /// A version takes no new actors and no upgrades; restarts go on.
+    Quarantined {
+        /// Which artifact.
+        digest: Digest,
+        /// Its kind.
+        kind: String,
+        /// The author's version.
+        version: Version,
+        /// What it did.
+        why: String,
+    },
+    /// A version is out of quarantine: what was said to hang has returned.
+    Released {
+        /// Which artifact.
+        digest: Digest,
+        /// Its kind.
+        kind: String,
+        /// The author's version.
+        version: Version,
+    },
+    /// An upgrade has all its code in the process; from now on it pauses actors.
+    Upgrading {
+        /// Names it, as its report and its journal do.
+        upgrade: String,
+        /// How many actors it will pause.
+        actors: usize,
+    },
+    /// An actor runs another version.
+    Upgraded {
+        /// Which.
+        addr: Addr,
+        /// From.
+        from: Version,
+        /// To.
+        to: Version,
+        /// Its generation now.
+        generation: Generation,
+        /// From pause to resume.
+        paused: Duration,
+        /// Messages that waited at resume.
+        queued_messages: usize,
+    },
+    /// An upgrade of an actor broke while it was paused: the old version serves.
+    RolledBack {
+        /// Of which actor.
+        addr: Addr,
+        /// The version that serves on.
+        serving: Version,
+        /// The version it did not reach.
+        refused: Version,
+        /// Why.
+        why: String,
+    },
+    /// An actor was not upgraded, and never paused: refused, or too busy to be paused in time.
+    NotUpgraded {
+        /// Which.
+        addr: Addr,
+        /// The version that serves on.
+        serving: Version,
+        /// The version it did not reach.
+        refused: Version,
+        /// The stable code of the cause.
+        code: String,
+        /// Why.
+        why: String,
+    },
+    /// A message did not reach its handler, or not its end.
+    DeadLetter(Arc<DeadLetter>),
+}
+
+/// What is known of a failed turn. State and messages are named by digest and size, never shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CrashReport {
+    /// Which actor.
+    pub addr: Addr,
+    /// Who started it, who started that one, and so on.
+    pub ancestors: Vec<Addr>,
+    /// The author's version of the code that ran.
+    pub version: Version,
+    /// The artifact that ran.
+    pub digest: Digest,
+    /// Upgrades of this actor so far.
+    pub generation: Generation,
+    /// What it handled; `None`: its first effects.
+    pub message: Option<MessageSeen>,
+    /// How it failed.
+    pub fault: Fault,
+    /// The last state that was saved, if one was: a poisoned instance saves nothing any more.
+    pub last_state: Option<StateSeen>,
+}
+
+/// A message, by its looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageSeen {
+    /// Its name.
+    pub name: String,
+    /// Which message, in which shape.
+    pub tag: Tag,
+    /// The size of its body.
+    pub body_bytes: usize,
+}
+
+/// A state, by its looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateSeen {
+    /// Its schema.
+    pub schema: u32,
+    /// Its size.
+    pub state_bytes: usize,
+    /// FNV-1a-128 of its bytes: equal states have equal ones.
+    pub hash: u128,
+}
+
+/// Where events are told. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Events {
+    sender: broadcast::Sender<Arc<Event>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Events {
+    /// Keeps up to `events_max` events (rounded up to a power of two) for subscribers that lag.
+    #[must_use]
+    pub fn new(events_max: usize, clock: Arc<dyn Clock>) -> Self {
+        Self { sender: broadcast::Sender::new(events_max.clamp(1, 1 << 20)), clock }
+    }
+
+    /// Tells everybody who follows; free when nobody does.
+    pub fn emit(&self, what: What) {
+        log(&what);
+        if self.sender.receiver_count() > 0 {
+            // Refused only when the last subscriber left a moment ago.
+            drop(self.sender.send(Arc::new(Event { wall_ns: self.clock.wall_ns(), what })));
+        }
+    }
+
+    /// Everything from now on.
+    #[must_use]
+    pub fn subscribe(&self) -> EventStream {
+        EventStream { receiver: self.sender.subscribe() }
+    }
+}
+
+/// What goes wrong is in the log too, whoever follows: an actor that is gone for good must not go silently.
+fn log(what: &What) {
+    match what {
+        What::Failed(report) => {
+            let CrashReport { addr, version, message, fault, .. } = &**report;
+            let message = message.as_ref().map_or("its first turn", |message| message.name.as_str());
+            tracing::warn!(actor = %addr, %version, message, %fault, "a turn panicked: the instance is gone");
+        }
+        What::Restarted { addr, version, restarts } => {
+            tracing::warn!(actor = %addr, %version, restarts, "restarted, as its restart_state says");
+        }
+        What::RestartFailed { addr, fault } => tracing::error!(actor = %addr, %fault, "could not be restarted"),
+        What::GaveUp { addr, restarts_max, period } => {
+            tracing::error!(actor = %addr, restarts_max, ?period, "stopped for good: it failed too often");
+        }
+        What::Quarantined { kind, version, why, .. } => {
+            tracing::error!(kind, %version, why, "in quarantine: no new actors of it, no upgrades to it");
+        }
+        What::Released { kind, version, .. } => {
+            tracing::info!(kind, %version, "out of quarantine: what hung has returned");
+        }
+        _ => {}
+    }
+}
+
+/// One subscriber's events. Dropping it ends the subscription.
+#[derive(Debug)]
+pub struct EventStream {
+    receiver: broadcast::Receiver<Arc<Event>>,
+}
+
+/// What a subscriber sees next.
+#[derive(Debug, Clone)]
+pub enum Seen {
+    /// An event.
+    Event(Arc<Event>),
+    /// It was too slow: so many events are gone; the next one is the oldest kept.
+    Lagged(u64),
+}
+
+/// Why a subscriber sees nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum EventsError {
+    /// Nothing happened in time.
+    #[error("nothing happened within {0:?}")]
+    Timeout(Duration),
+    /// The runtime is gone and everything was seen.
+    #[error("the runtime has ended")]
+    Ended,
+}
+
+impl EventStream {
+    /// The next event, or how many were missed; `None` when the runtime is gone and everything was seen. A dropped
+    /// future has taken nothing.
+    pub async fn next(&mut self) -> Option<Seen> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(Seen::Event(event)),
+            Err(RecvError::Lagged(missed)) => Some(Seen::Lagged(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// As [`EventStream::next`], blocking this thread for at most `timeout`; [`Duration::MAX`] is for ever.
+    ///
+    /// # Errors
+    /// [`EventsError`].
+    pub fn next_blocking(&mut self, timeout: Duration) -> Result<Seen, EventsError> {
+        // A moment that no clock can name is as good as never.
+        let seen = block_on(self.next(), Instant::now().checked_add(timeout));
+        seen.ok_or(EventsError::Timeout(timeout))?.ok_or(EventsError::Ended)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use std::thread;
+
+    const GENEROUS: Duration = Duration::from_secs(30);
+
+    fn stopped(reason: &str) -> What {
+        let addr = Addr::new("counter/a").expect("an address");
+        What::Stopped { addr, reason: reason.to_owned() }
+    }
+
+    fn reason(seen: Result<Seen, EventsError>) -> String {
+        match seen.expect("something is seen") {
+            Seen::Event(event) => match &event.what {
+                What::Stopped { reason, .. } => reason.clone(),
+                other => format!("{other:?}"),
+            },
+            Seen::Lagged(missed) => format!("lagged {missed}"),
+        }
+    }
+
+    #[test]
+    fn a_subscriber_sees_what_happens_after_it_came() {
+        let events = Events::new(8, ManualClock::new());
+        events.emit(stopped("nobody looks"));
+        let mut stream = events.subscribe();
+        events.emit(stopped("one"));
+        events.emit(stopped("two"));
+        assert_eq!(reason(stream.next_blocking(GENEROUS)), "one");
+        assert_eq!(reason(stream.next_blocking(GENEROUS)), "two");
+        assert_eq!(stream.next_blocking(Duration::ZERO).map(drop), Err(EventsError::Timeout(Duration::ZERO)));
+        drop(events);
+        assert_eq!(stream.next_blocking(GENEROUS).map(drop), Err(EventsError::Ended));
+    }
+
+    #[test]
+    fn a_slow_subscriber_is_told_how_much_it_missed_and_holds_nobody_up() {
+        let events = Events::new(4, ManualClock::new());
+        let (mut slow, mut quick) = (events.subscribe(), events.subscribe());
+        for number in 0..10 {
+            events.emit(stopped(&number.to_string()));
+            assert_eq!(reason(quick.next_blocking(GENEROUS)), number.to_string());
+        }
+        let seen: Vec<_> = (0..5).map(|_| reason(slow.next_blocking(GENEROUS))).collect();
+        assert_eq!(seen, ["lagged 6", "6", "7", "8", "9"]);
+    }
+
+    #[test]
+    fn a_blocked_subscriber_wakes_when_something_happens() {
+        let events = Events::new(4, ManualClock::new());
+        let mut stream = events.subscribe();
+        for timeout in [GENEROUS, Duration::MAX] {
+            let waiting = thread::spawn(move || (reason(stream.next_blocking(timeout)), stream));
+            events.emit(stopped("seen"));
+            let seen;
+            (seen, stream) = waiting.join().expect("the thread ends");
+            assert_eq!(seen, "seen");
+        }
+    }
+}

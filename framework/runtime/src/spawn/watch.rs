@@ -1,0 +1,215 @@
+//! What a thread is doing, for whoever looks from outside.
+//!
+//! A turn writes one word of its own and reads no clock: the watchdog has the clock, and a word that stays the same for
+//! too long is a turn that hangs.
+
+use crate::cell::envelope::ENDING;
+use crate::cell::{Cell, Instance};
+use crate::ports::Digest;
+use parking_lot::Mutex;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+/// One thread that runs turns.
+pub(crate) struct Watch {
+    /// Which turn, counted, above; the message's index, below.
+    word: AtomicU64,
+    cell: Mutex<Option<Arc<Cell>>>,
+    seen: Mutex<Seen>,
+    /// The turn waits for the code of somebody else, who has a deadline of his own.
+    waits: AtomicBool,
+    /// Whose list it is in. As long as this is held no other list has the same address.
+    owner: Weak<Watches>,
+}
+
+/// What the watchdog saw last.
+struct Seen {
+    word: u64,
+    since: Instant,
+    /// It was reported, with the artifact whose code it is.
+    reported: Option<Digest>,
+}
+
+/// What the watchdog finds when it looks.
+pub(crate) enum Look {
+    /// Nothing that has not moved.
+    Moves,
+    /// A turn that was reported is over: its code was slow, and does not hang.
+    Returned(Digest),
+    /// The turn that has been running since before the last look.
+    Runs(Running),
+}
+
+/// A turn that is under way.
+pub(crate) struct Running {
+    pub(crate) cell: Arc<Cell>,
+    pub(crate) index: u32,
+    pub(crate) running_for: Duration,
+}
+
+impl Watch {
+    /// A turn begins.
+    pub(crate) fn turn(&self, index: u32) {
+        let number = (self.word.load(Relaxed) >> 32) + 1;
+        self.word.store(number << 32 | u64::from(index), Relaxed);
+    }
+
+    /// Turns so far.
+    pub(crate) fn turns(&self) -> u64 {
+        self.word.load(Relaxed) >> 32
+    }
+
+    /// Runs one activation under this watch.
+    pub(crate) fn run(&self, cell: &Arc<Cell>) {
+        self.begin(cell, 0);
+        // A thread of the pool is not the price of a panic in what is no actor's code.
+        if catch_unwind(AssertUnwindSafe(|| cell.activate(self))).is_err() {
+            cell.broke();
+        }
+        *self.cell.lock() = None;
+    }
+
+    /// Drops an instance under this watch.
+    pub(super) fn drops(&self, cell: &Arc<Cell>, instance: Instance) {
+        self.begin(cell, ENDING);
+        if catch_unwind(AssertUnwindSafe(|| drop(instance))).is_err() {
+            tracing::error!(actor = %cell.addr, "a panic while its instance was dropped");
+        }
+        *self.cell.lock() = None;
+    }
+
+    /// The word first: whoever sees this cell sees that another turn has begun.
+    fn begin(&self, cell: &Arc<Cell>, index: u32) {
+        self.waits.store(false, Relaxed);
+        self.turn(index);
+        *self.cell.lock() = Some(Arc::clone(cell));
+    }
+
+    /// Called by the watchdog alone.
+    pub(crate) fn look(&self, now: Instant) -> Look {
+        let word = self.word.load(Relaxed);
+        let cell = self.cell.lock().clone();
+        // Once more: between the two, that turn may have ended, and the cell is the next one's.
+        let same = self.word.load(Relaxed) == word;
+        let mut seen = self.seen.lock();
+        let Some(cell) = cell.filter(|_| same && seen.word == word && !self.waits.load(Relaxed)) else {
+            let before = std::mem::replace(&mut *seen, Seen { word, since: now, reported: None });
+            return before.reported.map_or(Look::Moves, Look::Returned);
+        };
+        let index = word as u32;
+        Look::Runs(Running { cell, index, running_for: now.duration_since(seen.since) })
+    }
+
+    /// Whether this turn, of that artifact's code, is reported for the first time.
+    pub(crate) fn report(&self, code: Digest) -> bool {
+        self.seen.lock().reported.replace(code).is_none()
+    }
+
+    fn runs(&self, cell: &Arc<Cell>) -> Option<u32> {
+        let running = self.cell.lock();
+        running.as_ref().filter(|running| Arc::ptr_eq(running, cell)).map(|_| self.word.load(Relaxed) as u32)
+    }
+}
+
+/// All threads that run turns.
+#[derive(Default)]
+pub(crate) struct Watches {
+    all: Mutex<Vec<Arc<Watch>>>,
+}
+
+impl Watches {
+    /// A new thread's watch.
+    pub(crate) fn add(self: &Arc<Self>) -> Arc<Watch> {
+        let watch = Arc::new(Watch {
+            word: AtomicU64::new(0),
+            cell: Mutex::new(None),
+            seen: Mutex::new(Seen { word: 0, since: Instant::now(), reported: None }),
+            waits: AtomicBool::new(false),
+            owner: Arc::downgrade(self),
+        });
+        self.all.lock().push(Arc::clone(&watch));
+        watch
+    }
+
+    pub(crate) fn owns(self: &Arc<Self>, watch: &Watch) -> bool {
+        std::ptr::eq(watch.owner.as_ptr(), Arc::as_ptr(self))
+    }
+
+    pub(crate) fn remove(&self, watch: &Arc<Watch>) {
+        self.all.lock().retain(|other| !Arc::ptr_eq(other, watch));
+    }
+
+    pub(crate) fn list(&self) -> Vec<Arc<Watch>> {
+        self.all.lock().clone()
+    }
+
+    /// The index of the message that the cell handles right now, if it does.
+    pub(crate) fn handling(&self, cell: &Arc<Cell>) -> Option<u32> {
+        self.all.lock().iter().find_map(|watch| watch.runs(cell))
+    }
+
+    /// Waits, in a turn of this cell, for the code of somebody else: that is no hang of the cell's own code.
+    pub(crate) fn wait<T>(&self, cell: &Arc<Cell>, for_others: impl FnOnce() -> T) -> T {
+        let watch = self.all.lock().iter().find(|watch| watch.runs(cell).is_some()).cloned();
+        let waits = |waits| watch.iter().for_each(|watch| watch.waits.store(waits, Relaxed));
+        waits(true);
+        let done = for_others();
+        waits(false);
+        done
+    }
+}
+
+/// The watches of a thread that is not ours, one a runtime; they go with the thread.
+#[derive(Default)]
+pub(super) struct Borrowed(Vec<Arc<Watch>>);
+
+impl Borrowed {
+    /// This thread's watch in that list.
+    pub(super) fn watch(&mut self, watches: &Arc<Watches>) -> Arc<Watch> {
+        if let Some(mine) = self.0.iter().find(|watch| watches.owns(watch)) {
+            return Arc::clone(mine);
+        }
+        self.0.retain(|watch| watch.owner.strong_count() > 0);
+        let mine = watches.add();
+        self.0.push(Arc::clone(&mine));
+        mine
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        for watch in &self.0 {
+            if let Some(owner) = watch.owner.upgrade() {
+                owner.remove(watch);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_borrowed_thread_is_watched_once_for_each_runtime_and_as_long_as_it_is_there() {
+        let (one, other) = (Arc::<Watches>::default(), Arc::<Watches>::default());
+        let mut thread = Borrowed::default();
+        let first = thread.watch(&one);
+        for _ in 0..10 {
+            assert!(other.owns(&thread.watch(&other)));
+            assert!(Arc::ptr_eq(&thread.watch(&one), &first));
+        }
+        assert_eq!((one.list().len(), other.list().len()), (1, 1));
+        // A list that comes later is another one, wherever it lies.
+        drop(other);
+        for _ in 0..10 {
+            let later = Arc::<Watches>::default();
+            assert!(later.list().is_empty() && later.owns(&thread.watch(&later)));
+            assert_eq!((later.list().len(), thread.0.len()), (1, 2));
+        }
+        drop(thread);
+        assert!(one.list().is_empty());
+    }
+}

@@ -1,0 +1,250 @@
+//! `teneral artifact`: what a library says of itself, and whether this host would let it in. None of its code runs.
+
+use crate::failure::Failure;
+use crate::host::artifact::{self, List, Push};
+use crate::output::{print, print_json};
+use crate::table::columns;
+use semver::Version;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use teneral::loader::{Check, Gate, GateError, Policy, Release, UnsignedRecord, elf};
+use teneral::{Digest, Manifest, digest_of};
+
+/// What to do with a library.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Print what a library says of itself: kind, version, schemas, messages
+    Inspect(Inspect),
+    /// Say whether this host would load a library, and if not, which check refuses it
+    Verify(Verify),
+    /// Bring libraries into a host's store, through the gate
+    Push(Push),
+    /// List what a host's store holds
+    List(List),
+}
+
+/// What to look at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    /// The library
+    file: PathBuf,
+    /// Print one JSON object, the whole manifest in it
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to check, and against which record.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// The library
+    file: PathBuf,
+    /// The actor kind that it must be
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// The version that it must be
+    #[arg(long, value_name = "VERSION")]
+    version: Option<Version>,
+    /// The SHA-256 that it must have, in hexadecimal
+    #[arg(long, value_name = "DIGEST")]
+    sha256: Option<Digest>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is known of a library before any of it runs.
+#[derive(Debug, Serialize)]
+struct Inspected {
+    file: String,
+    bytes: u64,
+    sha256: Digest,
+    constructors: u64,
+    needed: Vec<String>,
+    /// Why this host would not load it.
+    refused: Option<Refused>,
+    manifest: Manifest,
+}
+
+#[derive(Debug, Serialize)]
+struct Verdict {
+    file: String,
+    ok: bool,
+    kind: Option<String>,
+    version: Option<Version>,
+    sha256: Option<Digest>,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug, Serialize)]
+struct Refused {
+    code: &'static str,
+    cause: String,
+    hint: &'static str,
+}
+
+impl From<&GateError> for Refused {
+    fn from(error: &GateError) -> Self {
+        Self { code: error.code(), cause: error.to_string(), hint: error.hint() }
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: the library cannot be read as one, or is refused.
+pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Inspect(options) => inspect(options),
+        Command::Verify(options) => verify(options),
+        Command::Push(options) => artifact::push(options),
+        Command::List(options) => artifact::list(options),
+    }
+}
+
+pub(crate) fn gate() -> Gate<UnsignedRecord> {
+    Gate { policy: Policy::standard(), trust: UnsignedRecord }
+}
+
+pub(crate) fn failed(file: &Path, error: &GateError) -> Failure {
+    let named = Named { file: file.to_owned(), error: error.clone() };
+    let failure = Failure::new(error.code(), &named, "nothing of it has run", error.hint());
+    if error.check == Check::File { failure.usage() } else { failure }
+}
+
+/// A refusal that says which file it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is refused by check {}: {}", .file.display(), .error.check.number(), .error.check.title())]
+struct Named {
+    file: PathBuf,
+    #[source]
+    error: GateError,
+}
+
+fn inspect(options: &Inspect) -> Result<ExitCode, Failure> {
+    let file = &options.file;
+    let refused = gate().verify(file, None).err();
+    // What cannot be opened, or is no ELF file with one manifest, says nothing of itself.
+    let unreadable = |error: &GateError| error.check <= Check::Elf;
+    if let Some(error) = refused.as_ref().filter(|error| unreadable(error)) {
+        return Err(failed(file, error));
+    }
+    let again = |check: Check, text: String| failed(file, &GateError { check, text });
+    let bytes = std::fs::read(file).map_err(|error| again(Check::File, error.to_string()))?;
+    let elf = elf::read(&bytes).map_err(|error| again(Check::Elf, error.to_string()))?;
+    let manifest = elf.manifests.first().map(|section| Manifest::parse(section));
+    let manifest = match (manifest, &refused) {
+        (Some(Ok(manifest)), _) => manifest,
+        (_, Some(error)) => return Err(failed(file, error)),
+        (Some(Err(error)), None) => return Err(again(Check::Manifest, error.to_string())),
+        (None, None) => return Err(again(Check::NoManifest, "the file changed while it was read".to_owned())),
+    };
+    let inspected = Inspected {
+        file: file.display().to_string(),
+        bytes: bytes.len() as u64,
+        sha256: digest_of(&bytes),
+        constructors: elf.constructors,
+        needed: elf.needed,
+        refused: refused.as_ref().map(Refused::from),
+        manifest,
+    };
+    if options.json {
+        print_json(&inspected)?;
+    } else {
+        print(describe(&inspected))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a library says of itself, without the power to write anything but letters to a terminal.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
+}
+
+fn describe(inspected: &Inspected) -> String {
+    let Inspected { file, bytes, sha256, constructors, needed, refused, manifest } = inspected;
+    let Manifest { kind, version, abi: [major, minor], target, panic, compiler, state, .. } = manifest;
+    let schemas = |entries: &[teneral::manifest::SchemaEntry]| match entries {
+        [] => "none".to_owned(),
+        entries => entries.iter().map(|entry| entry.schema.to_string()).collect::<Vec<_>>().join(", "),
+    };
+    let mut rows = vec![
+        ("file", file.clone()),
+        ("sha256", sha256.to_string()),
+        ("bytes", bytes.to_string()),
+        ("actor", format!("{kind} {version}")),
+        ("built", format!("{compiler}, for {target}, panic = {panic}")),
+        ("ABI", format!("{major}.{minor}")),
+        ("needs", needed.join(", ")),
+        ("constructors", constructors.to_string()),
+        ("schema", format!("{}  {}", state.schema, state.fingerprint)),
+        ("migrates from", schemas(&state.from)),
+        ("downgrades to", schemas(&state.down)),
+        ("requires", if manifest.requires.is_empty() { "nothing".to_owned() } else { manifest.requires.join(", ") }),
+    ];
+    for message in &manifest.messages {
+        let upcasts = match message.also.len() {
+            0 => String::new(),
+            older => format!("  reads {older} older shapes"),
+        };
+        let reply = message.reply.as_ref().map_or_else(String::new, |reply| format!("  replies {}", reply.fingerprint));
+        rows.push(("message", format!("{}  {}{upcasts}{reply}", message.name, message.fingerprint)));
+    }
+    rows.push((
+        "gate",
+        match refused {
+            None => "lets it in".to_owned(),
+            Some(Refused { code, cause, .. }) => format!("refuses it: [{code}] {cause}"),
+        },
+    ));
+    columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), harmless(&value)]).collect::<Vec<_>>())
+}
+
+fn verify(options: &Verify) -> Result<ExitCode, Failure> {
+    let file = &options.file;
+    let checked = check(options);
+    if options.json {
+        let mut verdict = Verdict {
+            file: file.display().to_string(),
+            ok: checked.is_ok(),
+            kind: None,
+            version: None,
+            sha256: None,
+            refused: checked.as_ref().err().map(Refused::from),
+        };
+        if let Ok(Release { kind, version, digest }) = &checked {
+            (verdict.kind, verdict.version, verdict.sha256) =
+                (Some(kind.clone()), Some(version.clone()), Some(*digest));
+        }
+        print_json(&verdict)?;
+    }
+    match checked {
+        Err(error) => Err(failed(file, &error)),
+        Ok(release) => {
+            if !options.json {
+                let Release { kind, version, digest } = release;
+                print(format_args!("{}: {kind} {version} passed the gate\nsha256 {digest}\n", file.display()))?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// Through the gate, against as much of a release record as was given.
+fn check(options: &Verify) -> Result<Release, GateError> {
+    let Verify { file, kind, version, sha256, .. } = options;
+    let wanted = |kind: &str, own: &Version, found: Digest| Release {
+        kind: options.kind.clone().unwrap_or_else(|| kind.to_owned()),
+        version: version.clone().unwrap_or_else(|| own.clone()),
+        digest: sha256.unwrap_or(found),
+    };
+    let record = match gate().verify(file, None) {
+        Ok(verified) => wanted(&verified.manifest().kind, &verified.manifest().version, verified.digest()),
+        // Bytes that are not the record's are refused for that, whatever else they are.
+        Err(error) => match (sha256, error.check > Check::Empty) {
+            (Some(digest), true) => wanted(kind.as_deref().unwrap_or_default(), &Version::new(0, 0, 0), *digest),
+            _ => return Err(error),
+        },
+    };
+    gate().verify(file, Some(&record)).map(|_| record)
+}

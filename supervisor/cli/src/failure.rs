@@ -1,0 +1,113 @@
+//! A failure as the terminal shows it: a stable code, what happened, why, what stands now, and what to do.
+//!
+//! The chain of causes is printed here and nowhere else, once.
+
+use std::error::Error;
+use std::fmt;
+use std::process::ExitCode;
+use teneral::api::ApiError;
+
+/// What went wrong, for whoever typed the command.
+#[derive(Debug)]
+pub(crate) struct Failure(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    code: String,
+    what: String,
+    causes: Vec<String>,
+    now: String,
+    hint: String,
+    exit: Exit,
+}
+
+/// What the process says at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// Something is off.
+    Off = 1,
+    /// It was asked for something that cannot be done as asked.
+    Usage = 2,
+    /// No host serves there, as systemctl says it.
+    Down = 3,
+}
+
+impl Failure {
+    /// A failure with the stable code of its cause, what stands now, and what to do.
+    pub(crate) fn new(
+        code: impl Into<String>,
+        error: &dyn Error,
+        now: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        let causes =
+            std::iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string).collect();
+        let (code, what) = (code.into(), error.to_string());
+        Self(Box::new(Parts { code, what, causes, now: now.into(), hint: hint.into(), exit: Exit::Off }))
+    }
+
+    /// The same, with what it is about before what happened.
+    pub(crate) fn about(mut self, what: &str) -> Self {
+        self.0.what = format!("{what}: {}", self.0.what);
+        self
+    }
+
+    /// The same, with another thing to do.
+    pub(crate) fn hinting(mut self, hint: &str) -> Self {
+        hint.clone_into(&mut self.0.hint);
+        self
+    }
+
+    /// The command was wrong, not the world.
+    pub(crate) fn usage(mut self) -> Self {
+        self.0.exit = Exit::Usage;
+        self
+    }
+
+    /// The stable code.
+    pub(crate) fn code(&self) -> &str {
+        &self.0.code
+    }
+
+    /// What happened and why, as one line.
+    pub(crate) fn cause(&self) -> String {
+        let Parts { what, causes, .. } = &*self.0;
+        causes.iter().fold(what.clone(), |line, cause| format!("{line}: {cause}"))
+    }
+
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(self.0.exit as u8)
+    }
+}
+
+/// What a host says.
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        let exit = match (&*error.code, error.status) {
+            ("CTL-DOWN", _) => Exit::Down,
+            (_, 400 | 404) => Exit::Usage,
+            _ => Exit::Off,
+        };
+        let ApiError { code, what, causes, now, hint, .. } = error;
+        Self(Box::new(Parts { code: code.into(), what, causes, now: now.into(), hint: hint.into(), exit }))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Parts { code, what, causes, now, hint, .. } = &*self.0;
+        write!(f, "error[{code}]: {what}")?;
+        let lines = causes.iter().map(|cause| ("cause:", cause));
+        let lines = lines.chain([("now:  ", now), ("hint: ", hint)]);
+        // A cause of several lines stays inside its column.
+        lines
+            .into_iter()
+            .try_for_each(|(label, text)| write!(f, "\n  {label} {}", text.trim_end().replace('\n', "\n         ")))
+    }
+}
+
+/// An error with its causes, as one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

@@ -1,0 +1,239 @@
+//! `teneral actor`: start, stop, look at and speak to actors.
+
+use super::{Host, Span, json, or_dash};
+use crate::failure::Failure;
+use crate::output::print_json;
+use crate::table::columns;
+use semver::Version;
+use serde::Serialize;
+use serde_json::Value;
+use std::process::ExitCode;
+use teneral::Addr;
+use teneral::api::client::part;
+use teneral::api::wire::{ActorView, Named, Pause, Say, Start, Stop};
+
+/// What to do with actors.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the actors: the version that each comes back on, the one that it runs, and its state's schema
+    List(List),
+    /// Show all that is known of an actor without asking it
+    Show(Show),
+    /// Start an actor; it comes back when the host does
+    Start(StartOptions),
+    /// Stop an actor; its state, and that it was ever started, are forgotten
+    Stop(StopOptions),
+    /// Begin an actor anew on the version that it runs, from its start arguments; one that is down is brought back
+    Restart(Show),
+    /// Hold an actor: what is sent to it waits; a second time prolongs it
+    Pause(PauseOptions),
+    /// Let an actor go on that was held by `actor pause`
+    Resume(Show),
+    /// Send an actor a message
+    Tell(SayOptions),
+    /// Send an actor a request, and print its answer
+    Ask(SayOptions),
+    /// Print an actor's state
+    State(Show),
+}
+
+/// Which actors.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    /// Only actors of this kind
+    #[arg(long, short = 'k', value_name = "KIND")]
+    kind: Option<String>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which actor.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Show {
+    /// The actor, as kind/key
+    actor: Addr,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which actor to start, and from what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StartOptions {
+    /// The actor, as kind/key
+    actor: Addr,
+    /// Its start arguments
+    #[arg(value_parser = json, value_name = "JSON", default_value = "{}")]
+    args: Value,
+    /// Its version; without it the kind's default
+    #[arg(long, value_name = "VERSION")]
+    version: Option<Version>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which actor to stop, and how.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StopOptions {
+    /// The actor, as kind/key
+    actor: Addr,
+    /// Why, for its supervisor and the log
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// How long to wait for its turn to end before it is cut off
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    timeout: Span,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Whom to hold, and how long.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PauseOptions {
+    /// The actor, as kind/key
+    actor: Addr,
+    /// How long at most: then it goes on by itself
+    #[arg(long, value_name = "TIME", default_value = "30s")]
+    max: Span,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// What to say to which actor.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SayOptions {
+    /// The actor, as kind/key
+    actor: Addr,
+    /// The message's name, as `teneral artifact inspect` lists it
+    message: String,
+    /// Its fields
+    #[arg(value_parser = json, value_name = "JSON", default_value = "{}")]
+    body: Value,
+    /// How long to wait for room in its mailbox and for the answer
+    #[arg(long, value_name = "TIME", default_value = "5s")]
+    timeout: Span,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: what the host says, or that none serves.
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::List(options) => list(&options),
+        Command::Show(options) => show(&options),
+        Command::Start(options) => start(options),
+        Command::Stop(options) => stop(options),
+        Command::Restart(Show { actor, host }) => care("restart", &Named { actor }, &host),
+        Command::Pause(PauseOptions { actor, max, host }) => {
+            care("pause", &Pause { actor, max_ms: max.millis() }, &host)
+        }
+        Command::Resume(Show { actor, host }) => care("resume", &Named { actor }, &host),
+        Command::Tell(options) => tell(options),
+        Command::Ask(options) => ask(options),
+        Command::State(Show { actor, host }) => {
+            let path = format!("/v1/actors/{}/state", part(actor.path()));
+            let state: Value = host.call(async |client| client.get(&path).await)?;
+            print_json(&state)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+fn list(List { kind, host }: &List) -> Result<ExitCode, Failure> {
+    let mut actors: Vec<ActorView> = host.call(async |client| client.get("/v1/actors").await)?;
+    actors.retain(|view| kind.as_ref().is_none_or(|kind| view.actor.kind() == kind));
+    host.print(&actors, |actors| {
+        let head = ["ACTOR", "STATUS", "DESIRED", "RUNNING", "STATE", "QUEUED", "HANDLED", "RESTARTS"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(actors.iter().map(|view| {
+            vec![
+                view.actor.to_string(),
+                view.status.clone(),
+                or_dash(view.desired.as_ref()),
+                or_dash(view.running.as_ref()),
+                or_dash(view.schema),
+                view.queued_messages.to_string(),
+                view.handled.to_string(),
+                view.restarts.to_string(),
+            ]
+        }));
+        columns(&rows)
+    })
+}
+
+fn show(Show { actor, host }: &Show) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/actors/{}", part(actor.path()));
+    let view: ActorView = host.call(async |client| client.get(&path).await)?;
+    host.print(&view, described)
+}
+
+fn described(view: &ActorView) -> String {
+    let children: Vec<&str> = view.children.iter().map(Addr::path).collect();
+    let status = match view.detail.as_str() {
+        "" => view.status.clone(),
+        detail => format!("{} ({detail})", view.status),
+    };
+    let rows = [
+        ("actor", view.actor.to_string()),
+        ("status", status),
+        ("desired", or_dash(view.desired.as_ref())),
+        ("running", or_dash(view.running.as_ref())),
+        ("state", view.schema.map_or_else(|| "-".to_owned(), |schema| format!("schema {schema}"))),
+        ("upgrades", view.generation.to_string()),
+        ("queued", format!("{} messages, {} bytes", view.queued_messages, view.queued_bytes)),
+        ("outbox", view.outbox_effects.to_string()),
+        ("handled", view.handled.to_string()),
+        ("failed", format!("{} turns, {} panics", view.failed, view.panics)),
+        ("restarts", view.restarts.to_string()),
+        ("parent", or_dash(view.parent.as_ref())),
+        ("children", if children.is_empty() { "-".to_owned() } else { children.join(", ") }),
+    ];
+    columns(&rows.map(|(name, value)| vec![name.to_owned(), value]))
+}
+
+fn start(StartOptions { actor, args, version, host }: StartOptions) -> Result<ExitCode, Failure> {
+    let body = Start { actor, version, args };
+    let view: ActorView = host.call(async |client| client.post("/v1/actors/start", &body).await)?;
+    host.print(&view, |view| format!("{} runs {}\n", view.actor, or_dash(view.running.as_ref())))
+}
+
+fn stop(StopOptions { actor, reason, timeout, host }: StopOptions) -> Result<ExitCode, Failure> {
+    let body = Stop { actor: actor.clone(), reason, timeout_ms: timeout.millis() };
+    let stopped: Value = host.call(async |client| client.post("/v1/actors/stop", &body).await)?;
+    host.print(&stopped, |stopped| match stopped["cut_off"].as_bool() {
+        Some(true) => format!("{actor} was cut off: its turn did not end in time\n"),
+        _ => format!("{actor} has stopped\n"),
+    })
+}
+
+/// Has the host do something with an actor, and shows what it is afterwards.
+fn care(act: &str, body: &impl Serialize, host: &Host) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/actors/{act}");
+    let view: ActorView = host.call(async |client| client.post(&path, body).await)?;
+    host.print(&view, |view| {
+        let detail = if view.detail.is_empty() { String::new() } else { format!(" {}", view.detail) };
+        format!("{} is {}{detail}, {} messages wait\n", view.actor, view.status, view.queued_messages)
+    })
+}
+
+fn said(SayOptions { actor, message, body, timeout, host }: SayOptions) -> (Host, Say) {
+    (host, Say { actor, message, body, timeout_ms: Some(timeout.millis()) })
+}
+
+fn tell(options: SayOptions) -> Result<ExitCode, Failure> {
+    let (host, body) = said(options);
+    let told: Value = host.call(async |client| client.post("/v1/actors/tell", &body).await)?;
+    host.print(&told, |_| String::new())
+}
+
+fn ask(options: SayOptions) -> Result<ExitCode, Failure> {
+    let (host, body) = said(options);
+    let answer: Value = host.call(async |client| client.post("/v1/actors/ask", &body).await)?;
+    if host.json {
+        return host.print(&answer, |_| String::new());
+    }
+    print_json(&answer["reply"])?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,93 @@
+//! `teneral artifact push` and `list`: what a host's store holds.
+
+use super::Host;
+use crate::failure::Failure;
+use crate::output::print;
+use crate::table::{columns, grouped};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use teneral::Release;
+use teneral::api::wire::{RELEASE_HEADER, SIGNATURE_HEADER};
+use teneral::trusted::read_beside;
+
+/// What to bring.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Push {
+    /// The libraries, each with FILE.release and FILE.release.minisig beside it; none of their code runs
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which host.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Brings libraries into the host's store, one after the other.
+///
+/// # Errors
+/// [`Failure`]: a file cannot be read; what the host says. Those before it are in the store.
+pub(crate) fn push(Push { files, host }: &Push) -> Result<ExitCode, Failure> {
+    let mut pushed = Vec::with_capacity(files.len());
+    for file in files {
+        let release = bring(file, host)?;
+        if !host.json {
+            let Release { kind, version, sha256, .. } = &release;
+            print(format_args!("{kind} {version} is in the store, sha256 {sha256}\n"))?;
+        }
+        pushed.push(release);
+    }
+    if host.json { host.print(&pushed, |_| String::new()) } else { Ok(ExitCode::SUCCESS) }
+}
+
+fn bring(file: &Path, host: &Host) -> Result<Release, Failure> {
+    let bytes = fs::read(file).map_err(|source| crate::sign::on_file("read", file, source))?;
+    let signed = read_beside(file).map_err(|error| crate::sign::not_trusted(&error))?;
+    let mut headers = Vec::new();
+    if let Some(signed) = signed {
+        headers.push((RELEASE_HEADER, STANDARD.encode(signed.release)));
+        headers.push((SIGNATURE_HEADER, STANDARD.encode(signed.signature)));
+    }
+    let pushed = host.call(async |client| client.send("/v1/artifacts/push", &headers, bytes).await);
+    pushed.map_err(|failure| as_typed(failure).about(&file.display().to_string()))
+}
+
+/// What to do, in these commands.
+fn as_typed(failure: Failure) -> Failure {
+    match failure.code() {
+        "TRUST-KEY" => failure.hinting("if the key is whose it should be: teneral key trust FILE.pub"),
+        "TRUST-UNSIGNED" => failure.hinting("sign it: teneral sign FILE.so --key FILE.key"),
+        _ => failure,
+    }
+}
+
+/// Lists what the store holds.
+///
+/// # Errors
+/// [`Failure`]: what the host says.
+pub(crate) fn list(List { host }: &List) -> Result<ExitCode, Failure> {
+    let releases: Vec<Release> = host.call(async |client| client.get("/v1/artifacts").await)?;
+    host.print(&releases, |releases| {
+        let head = ["KIND", "VERSION", "SCHEMA", "MIGRATES FROM", "BYTES", "SHA256"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        rows.extend(releases.iter().map(|release| {
+            let from: Vec<String> = release.from.iter().map(ToString::to_string).collect();
+            vec![
+                release.kind.clone(),
+                release.version.to_string(),
+                release.schema.to_string(),
+                if from.is_empty() { "-".to_owned() } else { from.join(",") },
+                grouped(release.bytes),
+                release.sha256.to_string(),
+            ]
+        }));
+        columns(&rows)
+    })
+}

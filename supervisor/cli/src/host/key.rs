@@ -1,0 +1,82 @@
+//! `teneral key list`, `trust` and `distrust`: whose signatures a host accepts.
+
+use super::{Host, or_dash};
+use crate::failure::Failure;
+use crate::table::columns;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use teneral::api::client::part;
+use teneral::api::wire::{KeyView, Trust};
+
+/// Which host.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Whom to trust.
+#[derive(Debug, clap::Args)]
+pub(crate) struct TrustOptions {
+    /// The public key
+    #[arg(value_name = "FILE.pub")]
+    file: PathBuf,
+    /// Whose it is; without it the file's name
+    #[arg(long, value_name = "TEXT")]
+    name: Option<String>,
+    /// Until when, in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Timestamp>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Whom to trust no longer.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Distrust {
+    /// The key's id, as `teneral key list` prints it
+    id: String,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Lists the keys whose signatures the host accepts.
+///
+/// # Errors
+/// [`Failure`]: what the host says.
+pub(crate) fn list(List { host }: &List) -> Result<ExitCode, Failure> {
+    let keys: Vec<KeyView> = host.call(async |client| client.get("/v1/keys").await)?;
+    host.print(&keys, |keys| {
+        let mut rows = vec![["KEY", "NAME", "PURPOSE", "SINCE", "UNTIL"].map(str::to_owned).to_vec()];
+        rows.extend(keys.iter().map(|key| {
+            let (since, until) = (key.added.to_string(), or_dash(key.expires));
+            vec![key.id.clone(), key.name.clone(), key.purpose.clone(), since, until]
+        }));
+        columns(&rows)
+    })
+}
+
+/// Has the host accept a key's signatures.
+///
+/// # Errors
+/// [`Failure`]: the file cannot be read; what the host says.
+pub(crate) fn trust(TrustOptions { file, name, expires, host }: &TrustOptions) -> Result<ExitCode, Failure> {
+    let public = fs::read_to_string(file).map_err(|source| crate::sign::on_file("read", file, source))?;
+    let of_file = || file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+    let body = Trust { public, name: name.clone().unwrap_or_else(of_file), expires: *expires };
+    let key: KeyView = host.call(async |client| client.post("/v1/keys/trust", &body).await)?;
+    host.print(&key, |key| format!("what key {} ({}) signs is accepted\n", key.id, key.name))
+}
+
+/// Has the host accept a key's signatures no longer.
+///
+/// # Errors
+/// [`Failure`]: what the host says.
+pub(crate) fn distrust(Distrust { id, host }: &Distrust) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/keys/{}/distrust", part(id));
+    let done: Value = host.call(async |client| client.post(&path, &Value::Null).await)?;
+    host.print(&done, |_| format!("what key {id} signed is not loaded any more\n"))
+}

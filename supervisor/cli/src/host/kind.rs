@@ -1,0 +1,66 @@
+//! `teneral kind`: what there is of a kind, and which version new actors get.
+
+use super::{Host, or_dash};
+use crate::failure::Failure;
+use crate::table::columns;
+use semver::Version;
+use serde_json::Value;
+use std::process::ExitCode;
+use teneral::api::wire::{KindView, SetDefault};
+
+/// What to do with kinds.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// List the kinds: their default, their versions, and what runs
+    List(List),
+    /// Name the version that new actors of a kind get
+    SetDefault(SetDefaultOptions),
+}
+
+/// Which host.
+#[derive(Debug, clap::Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which version.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SetDefaultOptions {
+    /// The kind
+    kind: String,
+    /// Its version
+    version: Version,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: what the host says, or that none serves.
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::List(List { host }) => list(&host),
+        Command::SetDefault(SetDefaultOptions { kind, version, host }) => {
+            let body = SetDefault { kind, version };
+            let done: Value = host.call(async |client| client.post("/v1/kinds/set-default", &body).await)?;
+            host.print(&done, |_| format!("new actors of {} get {}\n", body.kind, body.version))
+        }
+    }
+}
+
+fn list(host: &Host) -> Result<ExitCode, Failure> {
+    let kinds: Vec<KindView> = host.call(async |client| client.get("/v1/kinds").await)?;
+    host.print(&kinds, |kinds| {
+        let mut rows = vec![["KIND", "DEFAULT", "VERSIONS", "RUNNING"].map(str::to_owned).to_vec()];
+        rows.extend(kinds.iter().map(|view| {
+            let versions: Vec<String> = view.versions.iter().map(ToString::to_string).collect();
+            let running: Vec<String> =
+                view.running.iter().map(|(version, count)| format!("{count} on {version}")).collect();
+            let running = if running.is_empty() { "-".to_owned() } else { running.join(", ") };
+            vec![view.kind.clone(), or_dash(view.default.as_ref()), versions.join(", "), running]
+        }));
+        columns(&rows)
+    })
+}

@@ -1,0 +1,328 @@
+//! `teneral upgrade`: move actors to another version while they live.
+
+use super::{Host, Span, or_dash};
+use crate::failure::Failure;
+use crate::table::columns;
+use clap::ValueEnum;
+use semver::Version;
+use serde_json::Value;
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+use teneral::api::client::part;
+use teneral::api::wire::{Apply, Upgrade, UpgradeView};
+use teneral::store::{Entry, StepResult};
+use teneral::upgrade::{Downgrades, PathlessPolicy, StateMode};
+use teneral::{Plan, Report, UpgradeOptions};
+
+/// How long between two looks at an upgrade that somebody else asked for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What to do with upgrades.
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Say what an upgrade would do, or why it would be refused; nobody is paused
+    ///
+    /// With --json it prints the plan, which `upgrade apply --plan FILE` runs as it is while nothing has changed.
+    Plan(Wanted),
+    /// Move actors to another version while they live
+    ///
+    /// It goes on when this command is interrupted; `upgrade status` finds it.
+    Apply(ApplyOptions),
+    /// Show an upgrade step by step; without an id the latest
+    Status(Status),
+    /// Cancel an upgrade that is at work: who is paused resumes the old version, who has committed stays
+    Cancel(Cancel),
+    /// List all upgrades, oldest first
+    Log(Log),
+}
+
+/// Who is to go where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wanted {
+    /// An actor as kind/key, or a kind for all its actors
+    target: String,
+    /// To which version
+    #[arg(long, value_name = "VERSION")]
+    to: Version,
+    #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// What to apply.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ApplyOptions {
+    /// An actor as kind/key, or a kind for all its actors
+    #[arg(required_unless_present = "plan", requires = "to")]
+    target: Option<String>,
+    /// To which version
+    #[arg(long, value_name = "VERSION", requires = "target")]
+    to: Option<Version>,
+    /// A plan that `upgrade plan --json` printed; it is refused when the actors have moved on
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "to"])]
+    plan: Option<PathBuf>,
+    /// Why, for journal and report
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
+    /// A name for this request: asked for again under it, the upgrade is not done again, and what became of it is shown
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    #[command(flatten)]
+    bounds: Bounds,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Bounds and choices of an upgrade.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Bounds {
+    /// How long one actor may be paused, migration included [default: 1s]
+    #[arg(long, value_name = "TIME")]
+    max_pause: Option<Span>,
+    /// How long to wait for one actor's message boundary [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    quiesce_timeout: Option<Span>,
+    /// What becomes of the state
+    #[arg(long, value_enum, default_value = "migrate")]
+    state: State,
+    /// Let actors go back to an older version
+    #[arg(long)]
+    allow_downgrade: bool,
+    /// Let waiting messages that the new version has no way for become dead letters
+    #[arg(long)]
+    allow_dead_letters: bool,
+}
+
+/// What becomes of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum State {
+    /// It moves along the ladder
+    Migrate,
+    /// It is given up: the new version starts from the actor's start arguments
+    Reset,
+}
+
+impl Bounds {
+    fn options(&self) -> UpgradeOptions {
+        let mut options = UpgradeOptions::new();
+        options.max_pause = self.max_pause.map_or(options.max_pause, |span| span.0);
+        options.quiesce_timeout = self.quiesce_timeout.map_or(options.quiesce_timeout, |span| span.0);
+        if self.state == State::Reset {
+            options.state = StateMode::Reset;
+        }
+        if self.allow_downgrade {
+            options.downgrades = Downgrades::Allow;
+        }
+        if self.allow_dead_letters {
+            options.pathless = PathlessPolicy::DeadLetter;
+        }
+        options
+    }
+}
+
+/// Which upgrade.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// The upgrade's id
+    id: Option<String>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which upgrade.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    /// The upgrade's id
+    id: String,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which host.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Log {
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`Failure`]: what the host says, or that none serves.
+pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Plan(options) => plan(options),
+        Command::Apply(options) => apply(options),
+        Command::Status(options) => status(&options),
+        Command::Cancel(options) => cancel(&options),
+        Command::Log(options) => log(&options),
+    }
+}
+
+fn plan(Wanted { target, to, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
+    let body = Upgrade { target, to, options: Some(bounds.options()), reason: String::new(), request: None };
+    let plan: Plan = host.call(async |client| client.post("/v1/upgrades/plan", &body).await).map_err(as_typed)?;
+    host.print(&plan, planned)
+}
+
+/// What to do, in the options of these commands.
+fn as_typed(failure: Failure) -> Failure {
+    match failure.code() {
+        "UPG-DIRECTION" => failure.hinting("if it is meant: --allow-downgrade"),
+        "UPG-CONTRACT" => failure.hinting("let them be handled first; or give them up: --allow-dead-letters"),
+        _ => failure,
+    }
+}
+
+fn planned(plan: &Plan) -> String {
+    let mut text = String::new();
+    for unchanged in plan.unchanged() {
+        text.push_str(&format!("{}: already there, will not be paused\n", unchanged.addr));
+    }
+    for moved in plan.moves() {
+        let ladder: Vec<String> =
+            moved.ladder.iter().map(|hop| format!("{} -> {}", hop.from_schema, hop.to_schema)).collect();
+        let state = match ladder.is_empty() {
+            true => format!("schema {}", moved.to.schema),
+            false => format!("schema {}", ladder.join(", ")),
+        };
+        text.push_str(&format!("{}: {} -> {}, {state}\n", moved.addr, moved.from.version, moved.to.version));
+        for lost in &moved.pathless {
+            text.push_str(&format!("  {} waiting in its {}: {}\n", lost.count, lost.place, lost.why));
+        }
+    }
+    for warning in plan.warnings() {
+        text.push_str(&format!("warning: {warning}\n"));
+    }
+    if plan.changes_nothing() {
+        text.push_str("nothing to do\n");
+    }
+    text
+}
+
+fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
+    let ApplyOptions { target, to, plan, reason, request_id, bounds, host } = options;
+    let (request, wanted) = (request_id.clone(), to.clone());
+    let applied: Result<Report, Failure> = match (target, to, plan) {
+        (Some(target), Some(to), _) => {
+            let body = Upgrade { target, to, options: Some(bounds.options()), reason, request };
+            host.call(async |client| client.post("/v1/upgrades/run", &body).await)
+        }
+        (_, _, plan) => {
+            let path = plan.unwrap_or_default();
+            let text = fs::read_to_string(&path).map_err(|source| crate::sign::on_file("read", &path, source))?;
+            let refused = |error: teneral::upgrade::UpgradeError| {
+                Failure::new(error.code(), &error, "nobody was paused", error.hint()).usage()
+            };
+            let body = Apply { plan: Plan::from_json(&text).map_err(refused)?, reason, request };
+            host.call(async |client| client.post("/v1/upgrades/apply", &body).await)
+        }
+    };
+    let report = match (applied, request_id) {
+        (Err(failure), Some(request)) if failure.code() == "UPG-REPEATED" => {
+            return follow(failure, &request, wanted.as_ref(), &host);
+        }
+        (applied, _) => applied.map_err(as_typed)?,
+    };
+    host.print(&report, |report| format!("{report}\n"))?;
+    Ok(if report.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Waits for the end of an upgrade that was asked for before, and shows what became of it. One that went elsewhere is
+/// not this request, whatever it is called.
+fn follow(refused: Failure, request: &str, to: Option<&Version>, host: &Host) -> Result<ExitCode, Failure> {
+    let view: UpgradeView = host.call(async |client| {
+        let mut view: UpgradeView = client.get(&format!("/v1/requests/{}", part(request))).await?;
+        while view.status == "running" {
+            tokio::time::sleep(LOOK).await;
+            view = client.get(&format!("/v1/upgrades/{}", part(&view.id.to_string()))).await?;
+        }
+        Ok(view)
+    })?;
+    let elsewhere = view.journal.iter().any(|entry| match (entry, to) {
+        (Entry::Begin(begin), Some(to)) => begin.moves.iter().any(|moved| moved.to != *to),
+        _ => false,
+    });
+    if elsewhere {
+        return Err(refused.hinting("that upgrade went to another version: take another request id"));
+    }
+    host.print(&view, |view| format!("asked for before, not done again\n{}", steps(view)))?;
+    let went_well = |outcome: &str| outcome == "committed" || outcome == "unchanged";
+    let ended = view.journal.iter().find_map(|entry| match entry {
+        Entry::End(end) => Some(end.actors.iter().all(|actor| went_well(&actor.outcome))),
+        _ => None,
+    });
+    Ok(if ended == Some(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn status(Status { id, host }: &Status) -> Result<ExitCode, Failure> {
+    let view: Option<UpgradeView> = host.call(async |client| match id {
+        Some(id) => client.get(&format!("/v1/upgrades/{}", part(id))).await.map(Some),
+        None => Ok(client.get::<Vec<UpgradeView>>("/v1/upgrades").await?.pop()),
+    })?;
+    host.print(&view, |view| view.as_ref().map_or_else(|| "no upgrade so far\n".to_owned(), steps))
+}
+
+fn steps(view: &UpgradeView) -> String {
+    let mut text = format!("upgrade {}: {}\n", view.id, view.status);
+    let mut rows = Vec::new();
+    for entry in &view.journal {
+        match entry {
+            Entry::Begin(begin) => {
+                let why = if begin.why.is_empty() { String::new() } else { format!(", {}", begin.why) };
+                text.push_str(&format!("asked for by {}{why}\n", begin.who));
+                for moved in &begin.moves {
+                    text.push_str(&format!("{}: {} -> {}\n", moved.addr, moved.from, moved.to));
+                }
+            }
+            Entry::Step(step) => {
+                let result = match &step.result {
+                    StepResult::Done => "done".to_owned(),
+                    StepResult::Undone => "undone".to_owned(),
+                    StepResult::Failed { code, cause } => format!("failed [{code}] {cause}"),
+                };
+                let took = format!("{} us", step.took_us);
+                rows.push(vec![step.step.clone(), or_dash(step.actor.as_ref()), took, result]);
+            }
+            Entry::End(end) => {
+                for actor in &end.actors {
+                    let code = actor.code.as_ref().map_or_else(String::new, |code| format!(" [{code}]"));
+                    rows.push(vec![actor.outcome.clone(), format!("{}{code}", actor.addr)]);
+                }
+            }
+        }
+    }
+    text + &columns(&rows)
+}
+
+fn cancel(Cancel { id, host }: &Cancel) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/upgrades/{}/cancel", part(id));
+    let done: Value = host.call(async |client| client.post(&path, &Value::Null).await)?;
+    let cancelled = done["cancelled"] == true;
+    host.print(&done, |_| match cancelled {
+        true => format!("upgrade {id} is being cancelled; teneral upgrade status {id} shows what came of it\n"),
+        false => format!("upgrade {id} is not at work any more\n"),
+    })?;
+    Ok(if cancelled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn log(Log { host }: &Log) -> Result<ExitCode, Failure> {
+    let views: Vec<UpgradeView> = host.call(async |client| client.get("/v1/upgrades").await)?;
+    host.print(&views, |views| {
+        let mut rows = vec![["UPGRADE", "STATUS", "ACTORS", "TO", "WHO", "WHY"].map(str::to_owned).to_vec()];
+        for view in views {
+            let begin = view.journal.iter().find_map(|entry| match entry {
+                Entry::Begin(begin) => Some(begin),
+                _ => None,
+            });
+            let Some(begin) = begin else { continue };
+            let (count, to) = (begin.moves.len().to_string(), or_dash(begin.moves.first().map(|moved| &moved.to)));
+            let id = view.id.to_string();
+            rows.push(vec![id, view.status.clone(), count, to, begin.who.clone(), begin.why.clone()]);
+        }
+        columns(&rows)
+    })
+}

@@ -1,0 +1,113 @@
+//! The terminal of teneral: data to stdout, all else to stderr.
+//!
+//! Exit codes: 0, 1 when something is off, 2 when the command cannot be done as it was typed, 3 when no host serves.
+#![forbid(unsafe_code)]
+
+mod artifact;
+mod demo;
+mod explain;
+mod failure;
+mod host;
+mod output;
+mod serve;
+mod sign;
+mod table;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// An actor system whose actors change their code while they live.
+#[derive(Debug, Parser)]
+#[command(name = "teneral", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stream a log through actors that are upgraded meanwhile, and account for every message
+    Demo(demo::Options),
+    /// Serve a directory: run its actors, and do what the other commands ask
+    Serve(serve::Serve),
+    /// Look at libraries without running any of their code, and bring them to a host
+    #[command(subcommand)]
+    Artifact(artifact::Command),
+    /// Start, stop, look at and speak to a host's actors
+    #[command(subcommand)]
+    Actor(host::actor::Command),
+    /// Look at a host's actor kinds, and name their defaults
+    #[command(subcommand)]
+    Kind(host::kind::Command),
+    /// Move a host's actors to another version while they live
+    #[command(subcommand)]
+    Upgrade(host::upgrade::Command),
+    /// Look at messages that went nowhere
+    #[command(subcommand)]
+    DeadLetter(host::dead_letter::Command),
+    /// Make keys that sign releases, and say whose a host accepts
+    #[command(subcommand)]
+    Key(sign::KeyCommand),
+    /// Write a library's release file, and sign it
+    Sign(sign::Sign),
+    /// Say whether a library is what one of these keys signed, and whether this machine would load it
+    Verify(sign::Verify),
+    /// Explain an error code, or list all of them
+    Explain(explain::Options),
+    /// Print the completions of a shell, for it to source
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+fn main() -> ExitCode {
+    let command = Arguments::parse_from(typed()).command;
+    log_to_stderr(match command {
+        // What its bad versions say in their panics stands in the report; in between it would tear the view.
+        Command::Demo(_) => "error,teneral_loader::host=off",
+        Command::Serve(_) => "info",
+        _ => "error",
+    });
+    let done = match command {
+        Command::Demo(options) => demo::run(&options),
+        Command::Serve(options) => serve::run(&options),
+        Command::Artifact(command) => artifact::run(&command),
+        Command::Actor(command) => host::actor::run(command),
+        Command::Kind(command) => host::kind::run(command),
+        Command::DeadLetter(command) => host::dead_letter::run(&command),
+        Command::Upgrade(command) => host::upgrade::run(command),
+        Command::Key(command) => sign::key(&command),
+        Command::Sign(options) => sign::sign(&options),
+        Command::Verify(options) => sign::verify(&options),
+        Command::Explain(options) => explain::run(&options),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "teneral", &mut script);
+            output::print(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
+        }
+    };
+    done.unwrap_or_else(|failure| {
+        eprintln!("{failure}");
+        failure.exit_code()
+    })
+}
+
+/// The arguments, without the `--` of `cargo demo -- --rate 0`: the alias has passed its own before.
+fn typed() -> impl Iterator<Item = OsString> {
+    let of_alias = |(place, argument): &(usize, OsString)| *place == 2 && argument == "--";
+    let is_demo = std::env::args_os().nth(1).is_some_and(|command| command == "demo");
+    let arguments = std::env::args_os().enumerate().filter(move |found| !(is_demo && of_alias(found)));
+    arguments.map(|(_, argument)| argument)
+}
+
+/// What `RUST_LOG` asks for, or `usual`; also what plugins log.
+fn log_to_stderr(usual: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    log.with_ansi(std::io::stderr().is_terminal()).init();
+}

@@ -1,0 +1,241 @@
+//! What is said on the control socket, by both sides. Fields that a side does not know are an error, not a guess.
+
+use jiff::Timestamp;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use teneral_contract::Addr;
+use teneral_store::{Entry, UpgradeId};
+use teneral_upgrade::{Options, Plan};
+
+/// The header with the release file of a pushed artifact, in base64.
+pub const RELEASE_HEADER: &str = "teneral-release";
+
+/// The header with its minisign signature, in base64.
+pub const SIGNATURE_HEADER: &str = "teneral-signature";
+
+/// How long tell, ask and state wait when the request does not say.
+pub const TIMEOUT_MS: u64 = 5000;
+
+fn no_fields() -> Value {
+    Value::Object(serde_json::Map::new())
+}
+
+/// What the host is, and that it serves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// The version of teneral.
+    pub version: Version,
+    /// Its process id.
+    pub pid: u32,
+    /// Actors that are up.
+    pub actors: usize,
+    /// Upgrades at work.
+    pub upgrades: Vec<UpgradeId>,
+}
+
+/// What is known of an actor without asking it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorView {
+    /// Who.
+    pub actor: Addr,
+    /// The version that it comes back on when the host does; none for an actor that is not defined.
+    pub desired: Option<Version>,
+    /// The version that handles its messages now; none when it does not run.
+    pub running: Option<Version>,
+    /// The schema of its state.
+    pub schema: Option<u32>,
+    /// Upgrades so far.
+    pub generation: u64,
+    /// `running`, `paused`, `suspended`, `stopped`, or `down` for a defined actor that did not come back.
+    pub status: String,
+    /// Who paused it, or why it failed; empty otherwise.
+    pub detail: String,
+    /// Messages that wait for it.
+    pub queued_messages: usize,
+    /// Their bytes.
+    pub queued_bytes: usize,
+    /// Its effects that wait for room at their targets.
+    pub outbox_effects: usize,
+    /// Messages whose turns ended well.
+    pub handled: u64,
+    /// Turns that ended in an error.
+    pub failed: u64,
+    /// Turns that panicked.
+    pub panics: u64,
+    /// Restarts after failures.
+    pub restarts: u64,
+    /// Who started it, if an actor did.
+    pub parent: Option<Addr>,
+    /// The actors that it started.
+    pub children: Vec<Addr>,
+}
+
+/// An actor kind, and what there is of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindView {
+    /// Its name.
+    pub kind: String,
+    /// The version that new actors get.
+    pub default: Option<Version>,
+    /// What the store holds.
+    pub versions: Vec<Version>,
+    /// How many of its actors run which version.
+    pub running: Vec<(Version, usize)>,
+}
+
+/// Starts an actor, which comes back when the host does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Who.
+    pub actor: Addr,
+    /// Which version; none: the kind's default.
+    pub version: Option<Version>,
+    /// Its start arguments.
+    #[serde(default = "no_fields")]
+    pub args: Value,
+}
+
+/// Stops an actor and forgets its definition and its state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stop {
+    /// Who.
+    pub actor: Addr,
+    /// Why; empty: a normal stop.
+    #[serde(default)]
+    pub reason: String,
+    /// How long to wait for its turn to end before it is cut off.
+    pub timeout_ms: u64,
+}
+
+/// Pauses an actor: what is sent to it waits. A second one prolongs the pause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pause {
+    /// Whom.
+    pub actor: Addr,
+    /// How long at most: then it resumes by itself.
+    pub max_ms: u64,
+}
+
+/// Names an actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    /// Whom.
+    pub actor: Addr,
+}
+
+/// A message that went nowhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetterView {
+    /// When it was given up.
+    pub at: Timestamp,
+    /// To whom it was sent.
+    pub to: Addr,
+    /// Which actor sent it, if one did.
+    pub from: Option<Addr>,
+    /// Which message: its name if the kind's code knows it, or else its id in hexadecimal.
+    pub message: String,
+    /// The size of its body.
+    pub body_bytes: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// A message for an actor, to tell or to ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Say {
+    /// Whom.
+    pub actor: Addr,
+    /// The message's name.
+    pub message: String,
+    /// Its fields.
+    #[serde(default = "no_fields")]
+    pub body: Value,
+    /// How long to wait for room and for the answer; [`TIMEOUT_MS`] when it is left out.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Names the version that new actors of a kind get.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SetDefault {
+    /// Which kind.
+    pub kind: String,
+    /// Which version.
+    pub version: Version,
+}
+
+/// A key whose signatures are accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyView {
+    /// Its id, as minisign prints it.
+    pub id: String,
+    /// Whose, for people.
+    pub name: String,
+    /// `release`, or `development` for the key that a development host makes for itself.
+    pub purpose: String,
+    /// Since when.
+    pub added: Timestamp,
+    /// Who said so.
+    pub by: String,
+    /// Until when; none: until somebody takes it back.
+    pub expires: Option<Timestamp>,
+}
+
+/// Accepts a key's signatures from now on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trust {
+    /// The public key: its base64 alone, or a whole `.pub` file.
+    pub public: String,
+    /// Whose, for people.
+    pub name: String,
+    /// Until when; none: until somebody takes it back.
+    pub expires: Option<Timestamp>,
+}
+
+/// An upgrade to be planned, or planned and applied.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Upgrade {
+    /// An actor, or a kind for all its actors.
+    pub target: String,
+    /// To which version.
+    pub to: Version,
+    /// Bounds and choices; none: the documented defaults.
+    pub options: Option<Options>,
+    /// Why, for journal and report.
+    #[serde(default)]
+    pub reason: String,
+    /// What the caller calls its request, so that it may ask again: one of that name is run, ever.
+    pub request: Option<String>,
+}
+
+/// A plan to be applied as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// As it was planned.
+    pub plan: Plan,
+    /// Why, for journal and report; empty: as the plan says.
+    #[serde(default)]
+    pub reason: String,
+    /// What the caller calls its request, so that it may ask again: one of that name is run, ever.
+    pub request: Option<String>,
+}
+
+/// One upgrade as the journal has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeView {
+    /// Which one.
+    pub id: UpgradeId,
+    /// `running`, `ended`, or `cut off` when the host died in the middle.
+    pub status: String,
+    /// Its entries, oldest first.
+    pub journal: Vec<Entry>,
+}

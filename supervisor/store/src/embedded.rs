@@ -1,0 +1,459 @@
+//! The port over redb and a directory, or over memory.
+//!
+//! Records stand in redb, artifacts as files of their own: a loader copies them from a descriptor, and a database with
+//! libraries in it would be checked from end to end at every start.
+
+use crate::StoreError;
+use crate::db::{self, Db, InDir, InMemory, Table};
+use crate::dir::Dir;
+use crate::envelope::{self, FORMAT};
+use crate::lock::Lock;
+use crate::port::{Faults, NoFaults, Pushed, Store};
+use crate::record::{Definition, Entry, Key, Quarantined, Release, SavedState, Signed, UpgradeId};
+use parking_lot::Mutex;
+use redb::{ReadableTable, TableDefinition};
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use sha2::Digest as _;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use teneral_contract::addr::is_kind;
+use teneral_contract::{Addr, Digest};
+
+/// Largest artifact.
+pub const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
+
+const RELEASES: Table = TableDefinition::new("releases");
+const VERSIONS: Table = TableDefinition::new("versions");
+const DEFAULTS: Table = TableDefinition::new("defaults");
+const QUARANTINE: Table = TableDefinition::new("quarantine");
+const JOURNAL: Table = TableDefinition::new("journal");
+const ACTORS: Table = TableDefinition::new("actors");
+const HOST: Table = TableDefinition::new("host");
+const SIGNED: Table = TableDefinition::new("signed");
+const KEYS: Table = TableDefinition::new("keys");
+const STATES: Table = TableDefinition::new("states");
+
+/// Largest state that is kept over a restart of the host.
+const STATE_BYTES_MAX: u64 = 1 << 30;
+
+/// In table `host`, and the name of the file beside the database.
+const MARKS: &str = "marks";
+
+/// The highest version of each kind, and how often they were written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Marks {
+    count: u64,
+    versions: BTreeMap<String, Version>,
+}
+
+/// SHA-256 of `bytes`.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> Digest {
+    Digest(sha2::Sha256::digest(bytes).into())
+}
+
+/// The store in one directory, or in memory. Holds the directory's lock until it is dropped.
+#[derive(Debug)]
+pub struct EmbeddedStore {
+    db: Db,
+    artifacts: Blobs,
+    /// Of closed hosts, by the actors' ids.
+    states: Blobs,
+    /// `None`: in memory.
+    dir: Option<Arc<Dir>>,
+    faults: Arc<dyn Faults>,
+    /// One push at a time: it looks, writes a file, and then writes down what it wrote.
+    pushing: Mutex<()>,
+    _lock: Option<Lock>,
+}
+
+#[derive(Debug)]
+enum Blobs {
+    Dir(Dir),
+    Memory(Mutex<BTreeMap<String, Vec<u8>>>),
+}
+
+impl Blobs {
+    fn read(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        match self {
+            Self::Dir(dir) => dir.read(name, bytes_max),
+            Self::Memory(map) => Ok(map.lock().get(name).cloned()),
+        }
+    }
+
+    fn write(&self, name: &str, bytes: &[u8], faults: &dyn Faults) -> Result<(), StoreError> {
+        match self {
+            Self::Dir(dir) => dir.write(name, bytes, faults),
+            Self::Memory(map) => {
+                map.lock().insert(name.to_owned(), bytes.to_vec());
+                Ok(())
+            }
+        }
+    }
+
+    fn remove(&self, name: &str) -> Result<(), StoreError> {
+        match self {
+            Self::Dir(dir) => dir.remove(name),
+            Self::Memory(map) => {
+                map.lock().remove(name);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What errors call it.
+const WHAT: &str = "the store";
+
+const DATABASE: &str = "teneral.redb";
+
+/// The first thing that is read of a store.
+#[derive(Debug, Serialize, Deserialize)]
+struct Format {
+    store: u16,
+    written_by: String,
+}
+
+impl EmbeddedStore {
+    /// Opens the store in `path`, making the directory if its parent exists.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another process has it open, [`StoreError::Newer`] when a later teneral wrote it,
+    /// [`StoreError::Mode`] and [`StoreError::Owner`] when others may enter it, [`StoreError::Corrupt`],
+    /// [`StoreError::Full`], [`StoreError::Io`], [`StoreError::Unopened`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        Self::open_with(path, Arc::new(NoFaults))
+    }
+
+    /// As [`EmbeddedStore::open`], over a disk that fails as `faults` decides.
+    ///
+    /// # Errors
+    /// As [`EmbeddedStore::open`].
+    pub fn open_with(path: &Path, faults: Arc<dyn Faults>) -> Result<Self, StoreError> {
+        let dir = Arc::new(Dir::open(path)?);
+        let lock = Lock::take(&dir)?;
+        let known = check_format(&dir)?;
+        if known && dir.open_existing(DATABASE)?.is_none() {
+            // It was there once: to begin anew would be to forget releases, defaults and quarantine without a word.
+            let why = format!("its database {DATABASE} is gone");
+            return Err(StoreError::Corrupt { what: WHAT.to_owned(), why });
+        }
+        let (artifacts, states) = (dir.sub("artifacts")?, dir.sub("states")?);
+        let db = Db::open(Box::new(InDir { dir: Arc::clone(&dir), name: DATABASE }), faults.clone())?;
+        if !known {
+            // Last, and with the directory synced: a store that has a format has everything else.
+            let ours = Format { store: FORMAT, written_by: env!("CARGO_PKG_VERSION").to_owned() };
+            dir.write("format", &envelope::seal(WHAT, &ours)?, &*faults)?;
+        }
+        let (artifacts, states) = (Blobs::Dir(artifacts), Blobs::Dir(states));
+        Ok(Self { db, artifacts, states, dir: Some(dir), faults, pushing: Mutex::new(()), _lock: Some(lock) })
+    }
+
+    /// A store that ends with its value: for tests, and for hosts that keep nothing.
+    ///
+    /// # Errors
+    /// What `faults` decide.
+    pub fn in_memory(faults: Arc<dyn Faults>) -> Result<Self, StoreError> {
+        let db = Db::open(Box::new(InMemory::default()), faults.clone())?;
+        let (artifacts, states) = (Blobs::Memory(Mutex::default()), Blobs::Memory(Mutex::default()));
+        Ok(Self { db, artifacts, states, dir: None, faults, pushing: Mutex::new(()), _lock: None })
+    }
+
+    /// The artifact as an open file; `None` when this store is in memory. The loader copies it to a sealed memory file
+    /// and hashes that, so what it loads is what it hashed.
+    ///
+    /// # Errors
+    /// As [`Store::artifact`].
+    pub fn artifact_file(&self, digest: Digest) -> Result<Option<File>, StoreError> {
+        match &self.artifacts {
+            Blobs::Dir(dir) => dir.open_existing(&digest.to_string())?.map(Some).ok_or(StoreError::Missing(digest)),
+            Blobs::Memory(_) => Ok(None),
+        }
+    }
+
+    fn keep(&self, digest: Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        self.artifacts.write(&digest.to_string(), bytes, &*self.faults)
+    }
+}
+
+impl EmbeddedStore {
+    /// A file of the host's own beside the database, which nobody else may read; whole or not at all.
+    ///
+    /// # Errors
+    /// As [`Store::push`] of the disk; nothing is kept in memory.
+    pub fn keep_private(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        self.dir.as_ref().map_or(Ok(()), |dir| dir.write(name, bytes, &*self.faults))
+    }
+
+    /// Such a file; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`StoreError::Mode`], [`StoreError::Owner`], [`StoreError::File`] when it is not as it was kept;
+    /// [`StoreError::Limit`] over 64 KiB.
+    pub fn private(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.dir.as_ref().map_or(Ok(None), |dir| dir.read(name, 64 << 10))
+    }
+
+    fn both_marks(&self) -> Result<(Option<Marks>, Option<Marks>), StoreError> {
+        const BYTES_MAX: u64 = 16 << 20;
+        let in_database: Option<Marks> = self.db.get(HOST, MARKS)?;
+        let in_file = match &self.dir {
+            Some(dir) => {
+                let bytes = dir.read(MARKS, BYTES_MAX)?;
+                bytes.map(|bytes| envelope::open("the high-water marks", &bytes)).transpose()?
+            }
+            // In memory nothing outlives anything.
+            None => in_database.clone(),
+        };
+        Ok((in_database, in_file))
+    }
+
+    /// The marks, where both places agree: the file may be one write ahead, after a crash between the two.
+    fn known_marks(&self) -> Result<Marks, StoreError> {
+        let refused = |why: String| Err(StoreError::Marks(why));
+        match self.both_marks()? {
+            (None, None) => Ok(Marks::default()),
+            (Some(database), Some(file)) if database == file => Ok(file),
+            (database, Some(file)) if file.count == database.as_ref().map_or(0, |marks| marks.count) + 1 => Ok(file),
+            (Some(_), None) => refused(format!("the file {MARKS} is gone")),
+            (None, Some(_)) => refused("the database has none".to_owned()),
+            (Some(database), Some(file)) => refused(format!(
+                "the database was written {} times, the file {MARKS} {} times",
+                database.count, file.count
+            )),
+        }
+    }
+
+    /// The marks with this version among them, already in the file; `None`: nothing is higher than it was.
+    fn raised(&self, kind: &str, version: &Version) -> Result<Option<Marks>, StoreError> {
+        let mut marks = self.known_marks()?;
+        if marks.versions.get(kind).is_some_and(|mark| mark >= version) {
+            return Ok(None);
+        }
+        marks.versions.insert(kind.to_owned(), version.clone());
+        marks.count = self.db.get::<Marks>(HOST, MARKS)?.map_or(0, |marks| marks.count) + 1;
+        self.write_marks_file(&marks)?;
+        Ok(Some(marks))
+    }
+
+    fn write_marks_file(&self, marks: &Marks) -> Result<(), StoreError> {
+        let Some(dir) = &self.dir else { return Ok(()) };
+        dir.write(MARKS, &envelope::seal("the high-water marks", marks)?, &*self.faults)
+    }
+}
+
+/// Whether somebody has made a store here, which this teneral can read.
+fn check_format(dir: &Dir) -> Result<bool, StoreError> {
+    const FORMAT_BYTES_MAX: u64 = 4096;
+    let Some(bytes) = dir.read("format", FORMAT_BYTES_MAX)? else { return Ok(false) };
+    let found: Format = envelope::open(WHAT, &bytes)?;
+    if found.store > FORMAT {
+        return Err(StoreError::Newer { what: WHAT.to_owned(), found: found.store, supported: FORMAT });
+    }
+    Ok(true)
+}
+
+fn state_name(addr: &Addr) -> String {
+    format!("{:032x}", addr.id())
+}
+
+fn named(name: &str) -> Result<&str, StoreError> {
+    if is_kind(name) { Ok(name) } else { Err(StoreError::Name(name.chars().take(80).collect())) }
+}
+
+fn entry_key(id: &str, number: u64) -> String {
+    format!("{id}/{number:010}")
+}
+
+// '0' follows '/', so the range holds exactly the keys of this id.
+fn entry_range(id: &str) -> (String, String) {
+    (format!("{id}/"), format!("{id}0"))
+}
+
+impl Store for EmbeddedStore {
+    fn push(&self, release: &Release, bytes: &[u8], signed: &Signed) -> Result<Pushed, StoreError> {
+        const ACT: &str = "keep an artifact";
+        let found = digest_of(bytes);
+        if found != release.sha256 {
+            return Err(StoreError::Artifact { expected: release.sha256, found });
+        }
+        if bytes.len() as u64 > ARTIFACT_BYTES_MAX {
+            return Err(StoreError::Limit { bytes: bytes.len() as u64, limit_bytes: ARTIFACT_BYTES_MAX });
+        }
+        let version = format!("{}/{}", named(&release.kind)?, release.version);
+        let _one_at_a_time = self.pushing.lock();
+        let held: Option<Digest> = self.db.get(VERSIONS, &version)?;
+        match held {
+            // What was damaged behind our back is whole again after a push of the same build.
+            Some(held) if held == found => {
+                if self.artifact(found).ok().as_deref() != Some(bytes) {
+                    self.keep(found, bytes)?;
+                }
+                self.db.put(ACT, SIGNED, &found.to_string(), signed)?;
+                return Ok(Pushed::Known);
+            }
+            Some(held) => {
+                let release = format!("{} {}", release.kind, release.version);
+                return Err(StoreError::Taken { release, held, pushed: found });
+            }
+            None => {}
+        }
+        // The file first: a record without its artifact would be a promise nobody can keep.
+        self.keep(found, bytes)?;
+        let marks = self.raised(&release.kind, &release.version)?;
+        self.db.write(ACT, |transaction| {
+            db::put(transaction, VERSIONS, &version, &found)?;
+            db::put(transaction, SIGNED, &found.to_string(), signed)?;
+            if let Some(marks) = &marks {
+                db::put(transaction, HOST, MARKS, marks)?;
+            }
+            db::put(transaction, RELEASES, &found.to_string(), release)
+        })?;
+        Ok(Pushed::New)
+    }
+
+    fn signed(&self, digest: Digest) -> Result<Option<Signed>, StoreError> {
+        self.db.get(SIGNED, &digest.to_string())
+    }
+
+    fn marks(&self) -> Result<BTreeMap<String, Version>, StoreError> {
+        Ok(self.known_marks()?.versions)
+    }
+
+    fn accept_marks(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.pushing.lock();
+        let (in_database, in_file) = self.both_marks()?;
+        let mut left = in_database.unwrap_or_default();
+        let Marks { count, versions } = in_file.unwrap_or_default();
+        left.count = left.count.max(count);
+        for (kind, version) in versions {
+            let mark = left.versions.entry(kind).or_insert_with(|| version.clone());
+            *mark = version.max(mark.clone());
+        }
+        left.count += 1;
+        self.write_marks_file(&left)?;
+        self.db.put("accept the high-water marks", HOST, MARKS, &left)
+    }
+
+    fn trust(&self, key: &Key) -> Result<(), StoreError> {
+        self.db.put("trust a key", KEYS, &key.id, key)
+    }
+
+    fn keys(&self) -> Result<Vec<Key>, StoreError> {
+        self.db.all(KEYS)
+    }
+
+    fn distrust(&self, id: &str) -> Result<(), StoreError> {
+        self.db.remove("take a key back", KEYS, id)
+    }
+
+    fn releases(&self) -> Result<Vec<Release>, StoreError> {
+        let mut all: Vec<Release> = self.db.all(RELEASES)?;
+        all.sort_by(|a, b| (&a.kind, &a.version).cmp(&(&b.kind, &b.version)));
+        Ok(all)
+    }
+
+    fn artifact(&self, digest: Digest) -> Result<Vec<u8>, StoreError> {
+        self.artifacts.read(&digest.to_string(), ARTIFACT_BYTES_MAX)?.ok_or(StoreError::Missing(digest))
+    }
+
+    fn default_version(&self, kind: &str) -> Result<Option<Version>, StoreError> {
+        self.db.get(DEFAULTS, kind)
+    }
+
+    fn set_default(&self, kind: &str, version: &Version) -> Result<(), StoreError> {
+        self.db.put("set a kind's default version", DEFAULTS, named(kind)?, version)
+    }
+
+    fn quarantine(&self, entry: &Quarantined) -> Result<(), StoreError> {
+        let key = entry.digest.to_string();
+        self.db.write("put an artifact into quarantine", |transaction| {
+            match db::get::<Quarantined>(transaction, QUARANTINE, &key)? {
+                Some(_) => Ok(()),
+                None => db::put(transaction, QUARANTINE, &key, entry),
+            }
+        })
+    }
+
+    fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+        self.db.all(QUARANTINE)
+    }
+
+    fn pardon(&self, digest: Digest) -> Result<(), StoreError> {
+        self.db.remove("take an artifact out of quarantine", QUARANTINE, &digest.to_string())
+    }
+
+    fn append(&self, id: &UpgradeId, entries: &[Entry]) -> Result<(), StoreError> {
+        let id = named(&id.0)?;
+        let (from, to) = entry_range(id);
+        self.db.write("append to an upgrade's journal", |transaction| {
+            let next = {
+                let rows = transaction.open_table(JOURNAL)?;
+                let last = rows.range(from.as_str()..to.as_str())?.next_back().transpose()?;
+                last.and_then(|(key, _)| key.value()[from.len()..].parse::<u64>().ok()).map_or(0, |number| number + 1)
+            };
+            for (number, entry) in (next..).zip(entries) {
+                db::put(transaction, JOURNAL, &entry_key(id, number), entry)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn journal(&self, id: &UpgradeId) -> Result<Vec<Entry>, StoreError> {
+        let (from, to) = entry_range(named(&id.0)?);
+        Ok(self.db.range(JOURNAL, &from, &to)?.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    fn upgrades(&self) -> Result<Vec<UpgradeId>, StoreError> {
+        let rows: Vec<(String, Entry)> = self.db.range(JOURNAL, "", "\u{10ffff}")?;
+        let mut ids: Vec<_> =
+            rows.iter().filter_map(|(key, _)| key.split_once('/')).map(|(id, _)| UpgradeId(id.to_owned())).collect();
+        ids.dedup();
+        Ok(ids)
+    }
+
+    fn define(&self, definition: &Definition) -> Result<(), StoreError> {
+        self.db.put("keep an actor's definition", ACTORS, definition.addr.path(), definition)
+    }
+
+    fn definitions(&self) -> Result<Vec<Definition>, StoreError> {
+        self.db.all(ACTORS)
+    }
+
+    fn forget(&self, addr: &Addr) -> Result<(), StoreError> {
+        self.db.remove("forget an actor's definition", ACTORS, addr.path())
+    }
+
+    fn save_state(&self, addr: &Addr, saved: &SavedState, bytes: &[u8]) -> Result<(), StoreError> {
+        // The old record first: it must not vouch for bytes that are half another's.
+        self.forget_state(addr)?;
+        self.states.write(&state_name(addr), bytes, &*self.faults)?;
+        self.db.put("keep an actor's state", STATES, addr.path(), saved)
+    }
+
+    fn saved_state(&self, addr: &Addr) -> Result<Option<(SavedState, Vec<u8>)>, StoreError> {
+        let Some(saved) = self.db.get::<SavedState>(STATES, addr.path())? else { return Ok(None) };
+        let bytes = self.states.read(&state_name(addr), STATE_BYTES_MAX)?.unwrap_or_default();
+        let found = digest_of(&bytes);
+        if found != saved.sha256 {
+            return Err(StoreError::Artifact { expected: saved.sha256, found });
+        }
+        Ok(Some((saved, bytes)))
+    }
+
+    fn forget_state(&self, addr: &Addr) -> Result<(), StoreError> {
+        self.db.remove("forget an actor's state", STATES, addr.path())?;
+        self.states.remove(&state_name(addr))
+    }
+
+    fn next_epoch(&self) -> Result<u64, StoreError> {
+        self.db.write("begin a boot epoch", |transaction| {
+            let next = db::get::<u64>(transaction, HOST, "epoch")?.unwrap_or(0) + 1;
+            db::put(transaction, HOST, "epoch", &next)?;
+            Ok(next)
+        })
+    }
+}

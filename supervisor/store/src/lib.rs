@@ -1,0 +1,31 @@
+//! The embedded store: artifacts, journal, defaults.
+//!
+//! One directory, owned by one process at a time. What must outlive the host stands here and nowhere else: which
+//! artifacts there are, which version new actors get, which digests are in quarantine, what every upgrade did. The
+//! layout of this crate:
+//!
+//! * [`port`]: [`Store`], what the floors above use, and [`DiskFault`], how its tests break the disk
+//! * [`record`]: what is stored, as plain data
+//! * [`error`]: why not, one code a cause
+//! * `embedded`: the port over redb and a directory; `db`, `dir`, `lock`, `disk`, `envelope` are its parts
+//!
+//! The directory holds `format` (who wrote it, checked first), `lock`, `teneral.redb` and `artifacts/<digest>`.
+#![forbid(unsafe_code)]
+
+mod db;
+mod dir;
+mod disk;
+mod embedded;
+mod envelope;
+pub mod error;
+mod lock;
+pub mod port;
+pub mod record;
+
+pub use embedded::{ARTIFACT_BYTES_MAX, EmbeddedStore, digest_of};
+pub use error::{CODES, StoreError};
+pub use port::{DiskFault, DiskOp, Faults, NoFaults, Pushed, Store};
+pub use record::{
+    ActorEnd, Begin, Definition, End, Entry, Key, Lives, Move, Quarantined, Release, SavedState, Signed, StepDone,
+    StepResult, UpgradeId,
+};

@@ -1,0 +1,251 @@
+//! What is stored, as plain data: releases, quarantine, actor definitions, and the journal of upgrades.
+//!
+//! Times are wall-clock microseconds since the Unix epoch, given by whoever writes: the store reads no clock.
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use teneral_contract::{Addr, Digest, Fingerprint, Manifest};
+
+/// What stands beside an artifact: enough to find it, not yet a signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The actor kind.
+    pub kind: String,
+    /// The author's version.
+    pub version: Version,
+    /// SHA-256 of the whole file.
+    pub sha256: Digest,
+    /// The file's length.
+    pub bytes: u64,
+    /// ABI major and minor.
+    pub abi: [u16; 2],
+    /// The state schema that the code runs.
+    pub schema: u32,
+    /// Older schemas it migrates from.
+    pub from: Vec<u32>,
+    /// Older schemas it downgrades to.
+    pub down: Vec<u32>,
+    /// When it was pushed.
+    pub added_unix_us: u64,
+}
+
+impl Release {
+    /// The record of a library whose manifest was read and whose bytes were hashed.
+    #[must_use]
+    pub fn of(manifest: &Manifest, sha256: Digest, bytes: u64, added_unix_us: u64) -> Self {
+        Self {
+            kind: manifest.kind.clone(),
+            version: manifest.version.clone(),
+            sha256,
+            bytes,
+            abi: manifest.abi,
+            schema: manifest.state.schema,
+            from: manifest.state.from.iter().map(|entry| entry.schema).collect(),
+            down: manifest.state.down.iter().map(|entry| entry.schema).collect(),
+            added_unix_us,
+        }
+    }
+}
+
+/// A release file with its signature, byte by byte as they were pushed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// `X.so.release`.
+    pub release: String,
+    /// `X.so.release.minisig`.
+    pub signature: String,
+}
+
+/// A key whose signatures are accepted, as text: what it means, whoever checks signatures knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Key {
+    /// Its id: 16 hexadecimal digits.
+    pub id: String,
+    /// The public key in base64.
+    pub public: String,
+    /// Whose, for people.
+    pub name: String,
+    /// Whether the tools made it by themselves.
+    pub development: bool,
+    /// Since when.
+    pub added_unix_us: u64,
+    /// Who trusted it.
+    pub by: String,
+    /// Until when; `None`: until somebody takes it back.
+    pub expires_unix_us: Option<u64>,
+}
+
+/// A digest that no actor may be moved to, until an operator pardons it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Which artifact.
+    pub digest: Digest,
+    /// Its kind.
+    pub kind: String,
+    /// Its version.
+    pub version: Version,
+    /// What it did.
+    pub why: String,
+    /// When.
+    pub at_unix_us: u64,
+}
+
+/// What it takes to start an actor again after the host ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Definition {
+    /// Where it is reached.
+    pub addr: Addr,
+    /// The version that wrote its state last.
+    pub version: Version,
+    /// How many upgrades it has seen.
+    pub generation: u64,
+    /// The shape of its start arguments.
+    pub args_shape: Fingerprint,
+    /// Its start arguments.
+    pub args: Vec<u8>,
+    /// How it lives.
+    pub lives: Lives,
+}
+
+/// How an actor lives, in the words of its supervisor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lives {
+    /// `permanent`, `transient` or `temporary`.
+    pub restart: String,
+    /// `init` or `last_snapshot`.
+    pub restart_state: String,
+    /// How often it is restarted at most.
+    pub restarts_max: u32,
+    /// Within which time.
+    pub period_us: u64,
+}
+
+/// What is known of a state that was saved when the host was closed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedState {
+    /// The version that wrote it.
+    pub version: Version,
+    /// Its schema.
+    pub schema: u32,
+    /// How many upgrades the actor had seen.
+    pub generation: u64,
+    /// SHA-256 of its bytes.
+    pub sha256: Digest,
+}
+
+/// Names one upgrade, in every log and report.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct UpgradeId(pub String);
+
+impl fmt::Display for UpgradeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One entry of an upgrade's journal. A journal is a begin, its steps, and an end unless the host died first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "entry", rename_all = "snake_case")]
+pub enum Entry {
+    /// Opens it.
+    Begin(Begin),
+    /// One step, done or failed or undone.
+    Step(StepDone),
+    /// Closes it.
+    End(End),
+}
+
+/// Who moves whom, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Begin {
+    /// When.
+    pub at_unix_us: u64,
+    /// Who asked.
+    pub who: String,
+    /// Their reason.
+    pub why: String,
+    /// What they call their request, if they may ask again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<String>,
+    /// One a named actor.
+    pub moves: Vec<Move>,
+}
+
+/// One actor's move.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Who.
+    pub addr: Addr,
+    /// From which version.
+    pub from: Version,
+    /// To which version.
+    pub to: Version,
+    /// The artifact it runs.
+    pub from_digest: Digest,
+    /// The artifact it is to run.
+    pub to_digest: Digest,
+    /// The generation that the plan was made for.
+    pub generation: u64,
+}
+
+/// A step of one actor, or of the whole upgrade.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDone {
+    /// When it ended.
+    pub at_unix_us: u64,
+    /// Whose; `None`: the whole upgrade's.
+    pub actor: Option<Addr>,
+    /// Which of the twelve.
+    pub step: String,
+    /// How long it took.
+    pub took_us: u64,
+    /// What came of it.
+    pub result: StepResult,
+}
+
+/// What came of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum StepResult {
+    /// Done.
+    Done,
+    /// Failed; what was done before it is undone next.
+    Failed {
+        /// The stable code.
+        code: String,
+        /// The cause.
+        cause: String,
+    },
+    /// Taken back.
+    Undone,
+}
+
+/// How it ended for every actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// When.
+    pub at_unix_us: u64,
+    /// One a named actor.
+    pub actors: Vec<ActorEnd>,
+}
+
+/// How it ended for one actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActorEnd {
+    /// Who.
+    pub addr: Addr,
+    /// `committed`, `rolled_back`, `refused`, `deferred`.
+    pub outcome: String,
+    /// The stable code, unless it committed.
+    pub code: Option<String>,
+    /// The version that serves now.
+    pub now: Version,
+    /// The generation that serves now.
+    pub generation: u64,
+    /// SHA-256 of the state before, if a snapshot was taken.
+    pub state_before: Option<Digest>,
+    /// SHA-256 of the state after, if it changed.
+    pub state_after: Option<Digest>,
+}

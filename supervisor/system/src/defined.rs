@@ -1,0 +1,274 @@
+//! What comes back when the host does: actors that are defined, on the version that they had, from the state that they
+//! were closed with.
+//!
+//! A definition is what it takes to start an actor again; the store keeps it from the moment the actor is defined until
+//! it is undefined, and an upgrade writes its version anew. The state is written when the system is closed in order,
+//! and is used once: after a crash a volatile actor begins anew from its arguments, never from a state that it has
+//! outlived.
+
+use crate::{Launch, System, SystemError, ToAddr};
+use std::time::{Duration, Instant};
+use teneral_contract::{Addr, Wire};
+use teneral_runtime::{
+    ActorOptions, ActorRef, Generation, Intensity, Restart, RestartState, Saved, Start, StartArgs, StartError,
+};
+use teneral_store::{Definition, Lives, SavedState, Store, digest_of};
+use teneral_upgrade::Report;
+use teneral_upgrade::report::{Now, Outcome};
+
+/// Who pauses actors that are being closed.
+const CLOSING: &str = "close";
+
+/// How long between two looks at a mailbox that is being emptied.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// What became of a defined actor when its system was closed or opened.
+#[derive(Debug)]
+pub struct Defined<T> {
+    /// Which one.
+    pub addr: Addr,
+    /// What became of it.
+    pub outcome: Result<T, SystemError>,
+}
+
+/// What an actor came back from.
+#[derive(Debug)]
+pub struct CameBack {
+    /// The actor.
+    pub actor: ActorRef,
+    /// Whether from the state that it was closed with, and not from its arguments.
+    pub with_state: bool,
+}
+
+impl System {
+    /// As [`System::start_with`], and keeps what it takes to start the actor again: [`System::start_defined`] does that
+    /// when the system is opened anew. An actor of a parent is its parent's affair and is not defined.
+    ///
+    /// # Errors
+    /// As [`System::start_with`]; [`SystemError::Defined`] when it is defined already and does not run;
+    /// [`SystemError::Store`], after which the actor is not started.
+    pub async fn define<A: Wire>(&self, addr: impl ToAddr, launch: Launch, args: A) -> Result<ActorRef, SystemError> {
+        let (addr, options) = (addr.to_addr()?, launch.options.clone());
+        self.is_undefined(&addr).await?;
+        let actor = self.start_with(&addr, launch, args).await?;
+        self.keep(actor, &options).await
+    }
+
+    /// As [`System::define`], with start arguments that are JSON.
+    ///
+    /// # Errors
+    /// As [`System::start_json`]; [`SystemError::Store`], after which the actor is not started.
+    pub async fn define_json(&self, addr: impl ToAddr, launch: Launch, args: &str) -> Result<ActorRef, SystemError> {
+        let (addr, options) = (addr.to_addr()?, launch.options.clone());
+        self.is_undefined(&addr).await?;
+        let actor = self.start_json(&addr, launch, args).await?;
+        self.keep(actor, &options).await
+    }
+
+    /// Starts one defined actor that does not run, as [`System::start_defined`] does; one that runs is left as it is.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`] when it is not defined; why it does not start: its definition and its state are kept.
+    pub async fn start_defined_actor(&self, addr: impl ToAddr) -> Result<ActorRef, SystemError> {
+        let addr = addr.to_addr()?;
+        let system = self.clone();
+        self.blocking("the start of what is defined", move |_| {
+            let definition = system.store().definitions()?.into_iter().find(|definition| definition.addr == addr);
+            match (system.runtime().actor(&addr), definition) {
+                (Some(running), _) => Ok(running),
+                (None, Some(definition)) => Ok(system.try_bring_back(definition)?.actor),
+                (None, None) => system.actor(&addr),
+            }
+        })
+        .await
+    }
+
+    /// Refuses to start anew what is defined and does not run: that would be the end of the state that is kept for it.
+    async fn is_undefined(&self, addr: &Addr) -> Result<(), SystemError> {
+        let (addr, system) = (addr.clone(), self.clone());
+        self.blocking("a look", move |_| {
+            let down = system.runtime().actor(&addr).is_none();
+            match down && system.store().definitions()?.iter().any(|definition| definition.addr == addr) {
+                true => Err(SystemError::Defined { addr }),
+                false => Ok(()),
+            }
+        })
+        .await
+    }
+
+    async fn keep(&self, actor: ActorRef, options: &ActorOptions) -> Result<ActorRef, SystemError> {
+        let (defined, system) = (definition(&actor, options), self.clone());
+        let kept = self.blocking("a definition", move |_| Ok(system.store().define(&defined)?)).await;
+        if let Err(error) = kept {
+            // Nobody was told of it yet.
+            let _ = actor.stop("shutdown: it could not be defined", Duration::ZERO).await;
+            return Err(error);
+        }
+        Ok(actor)
+    }
+
+    /// Forgets a definition and the state that goes with it; the actor runs on until it is stopped. An unknown one is a
+    /// no-op. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Address`], [`SystemError::Store`].
+    pub fn undefine(&self, addr: impl ToAddr) -> Result<(), SystemError> {
+        let addr = addr.to_addr()?;
+        self.store().forget(&addr)?;
+        Ok(self.store().forget_state(&addr)?)
+    }
+
+    /// The actors that are defined, sorted by name, with the version that each is on. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn definitions(&self) -> Result<Vec<Definition>, SystemError> {
+        Ok(self.store().definitions()?)
+    }
+
+    /// Starts every defined actor that does not run, each on the version that it had and, after a [`System::close`],
+    /// from the state that it had. One that fails keeps nobody else, and keeps its definition and its state.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`] when the definitions cannot be read.
+    pub async fn start_defined(&self) -> Result<Vec<Defined<CameBack>>, SystemError> {
+        let system = self.clone();
+        self.blocking("the start of what is defined", move |_| {
+            let missing = system.store().definitions()?.into_iter();
+            let missing = missing.filter(|definition| system.runtime().actor(&definition.addr).is_none());
+            Ok(missing.map(|definition| system.bring_back(definition)).collect())
+        })
+        .await
+    }
+
+    fn bring_back(&self, definition: Definition) -> Defined<CameBack> {
+        let addr = definition.addr.clone();
+        Defined { addr, outcome: self.try_bring_back(definition) }
+    }
+
+    fn try_bring_back(&self, definition: Definition) -> Result<CameBack, SystemError> {
+        let Definition { addr, version, generation, args_shape, args, lives } = definition;
+        let provider = self.code(addr.kind(), Some(&version))?;
+        let saved = self.store().saved_state(&addr)?;
+        let args = StartArgs { shape: args_shape, bytes: args };
+        let start = Start { addr: addr.clone(), provider, args, options: options(&lives) };
+        let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
+        let Some((SavedState { schema, .. }, bytes)) = saved else {
+            return Ok(CameBack { actor: self.runtime().start(start).map_err(failed)?, with_state: false });
+        };
+        let saved = Saved { schema, bytes, generation: Generation(generation) };
+        let actor = self.runtime().start_saved(start, saved).map_err(failed)?;
+        // Once: whatever it does from here on, that state knows nothing of it.
+        self.store().forget_state(&addr)?;
+        Ok(CameBack { actor, with_state: true })
+    }
+
+    /// Closes the system in order, within `timeout`: lets every defined actor empty its mailbox, keeps its state, and
+    /// then stops all actors. Who still sends to it meanwhile finds it paused, then stopped. A pause that somebody has
+    /// is cancelled, an upgrade's as well.
+    ///
+    /// An actor whose mailbox is not empty in half the time, or that comes to no message boundary, is saved as it is
+    /// then, or not at all; what became of each stands in what is returned, by name.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`] when the definitions cannot be read; then nobody was stopped.
+    pub async fn close(&self, timeout: Duration) -> Result<Vec<Defined<()>>, SystemError> {
+        let begun = Instant::now();
+        let (drain_until, system) = (begun + timeout / 2, self.clone());
+        let definitions = self.blocking("a look", move |_| Ok(system.store().definitions()?)).await?;
+        let mut closed = Vec::with_capacity(definitions.len());
+        for definition in definitions {
+            let addr = definition.addr.clone();
+            let Some(actor) = self.runtime().actor(&addr) else { continue };
+            // Whoever holds it has no more use for that: what waits is handled, and its state is kept.
+            actor.cancel_pause(CLOSING);
+            while actor.info().queued_messages > 0 && Instant::now() < drain_until {
+                tokio::time::sleep(LOOK).await;
+            }
+            let left = timeout.saturating_sub(begun.elapsed());
+            closed.push(Defined { addr, outcome: self.save(actor, definition, left).await });
+        }
+        self.shutdown(timeout.saturating_sub(begun.elapsed())).await;
+        Ok(closed)
+    }
+
+    async fn save(&self, actor: ActorRef, definition: Definition, timeout: Duration) -> Result<(), SystemError> {
+        let addr = actor.addr().clone();
+        let unsaved = |source| SystemError::State { addr: addr.clone(), source };
+        // From here on it handles nothing: what is saved is what it ends with.
+        let (pausing, within) = (actor.clone(), timeout);
+        let paused = self.blocking("a pause", move |_| Ok(pausing.pause(CLOSING, within))).await?;
+        paused.map_err(|_| unsaved(teneral_runtime::StateError::Timeout(timeout)))?;
+        let read = actor.state(timeout).await.map_err(unsaved)?;
+        let (info, system) = (actor.info(), self.clone());
+        self.blocking("a state", move |_| {
+            let (version, generation) = (read.version.clone(), info.generation.0);
+            let definition = Definition { version: version.clone(), generation, ..definition };
+            let saved = SavedState { version, schema: read.schema, generation, sha256: digest_of(&read.bytes) };
+            system.store().save_state(&definition.addr, &saved, &read.bytes)?;
+            Ok(system.store().define(&definition)?)
+        })
+        .await
+    }
+
+    /// Writes down the versions that an upgrade has moved defined actors to. What cannot be written is said: the actor
+    /// would come back on the version before.
+    pub(crate) fn redefine(&self, report: &Report) -> Result<(), SystemError> {
+        let moved = report.actors.iter().filter(|actor| actor.outcome == Outcome::Committed);
+        let mut moved = moved.peekable();
+        if moved.peek().is_none() {
+            return Ok(());
+        }
+        let defined = self.store().definitions()?;
+        for actor in moved {
+            let Some(definition) = defined.iter().find(|definition| definition.addr == actor.actor) else { continue };
+            if let Now::Serving { version, generation } = &actor.now {
+                let (version, generation) = (version.clone(), *generation);
+                self.store().define(&Definition { version, generation, ..definition.clone() })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn definition(actor: &ActorRef, options: &ActorOptions) -> Definition {
+    let (info, args) = (actor.info(), actor.start_args());
+    Definition {
+        addr: actor.addr().clone(),
+        version: info.version,
+        generation: info.generation.0,
+        args_shape: args.shape,
+        args: args.bytes.clone(),
+        lives: lives(options),
+    }
+}
+
+fn lives(options: &ActorOptions) -> Lives {
+    let restart = match options.restart {
+        Restart::Permanent => "permanent",
+        Restart::Transient => "transient",
+        Restart::Temporary => "temporary",
+    };
+    let restart_state = match options.restart_state {
+        RestartState::Init => "init",
+        RestartState::LastSnapshot => "last_snapshot",
+    };
+    let Intensity { restarts_max, period } = options.intensity;
+    let period_us = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
+    Lives { restart: restart.to_owned(), restart_state: restart_state.to_owned(), restarts_max, period_us }
+}
+
+/// A word that a later teneral wrote means what is safest: always, and from the arguments.
+fn options(lives: &Lives) -> ActorOptions {
+    let restart = match lives.restart.as_str() {
+        "transient" => Restart::Transient,
+        "temporary" => Restart::Temporary,
+        _ => Restart::Permanent,
+    };
+    let restart_state = match lives.restart_state.as_str() {
+        "last_snapshot" => RestartState::LastSnapshot,
+        _ => RestartState::Init,
+    };
+    let intensity = Intensity { restarts_max: lives.restarts_max, period: Duration::from_micros(lives.period_us) };
+    ActorOptions { restart, restart_state, intensity, parent: None }
+}

@@ -1,0 +1,294 @@
+//! Why the system did not do what it was asked: a variant an act, so that a service can match on it.
+
+use semver::Version;
+use teneral_contract::addr::AddrError;
+use teneral_contract::{Addr, AskError, EncodeError};
+use teneral_control::trust::TrustError;
+use teneral_runtime::{StartError, StateError};
+use teneral_store::StoreError;
+use teneral_upgrade::{Refused, UpgradeError};
+
+/// Every code of this crate with its title, in order of the alphabet.
+pub const CODES: &[(&str, &str)] = &[
+    ("SYS-ACTOR", "no actor of that name"),
+    ("SYS-ADDRESS", "a text that is no address"),
+    ("SYS-ARGS", "start arguments that cannot be written"),
+    ("SYS-ASK", "an ask without an answer"),
+    ("SYS-DEFAULT", "a kind without a default version"),
+    ("SYS-DEFINED", "a defined actor that does not run"),
+    ("SYS-JSON", "JSON that the actor's code cannot read or write"),
+    ("SYS-KIND", "no artifact of that kind"),
+    ("SYS-MESSAGE", "no message of that name"),
+    ("SYS-NOBODY", "no actor of that kind"),
+    ("SYS-QUARANTINED", "the version is in quarantine"),
+    ("SYS-START", "the actor could not be started"),
+    ("SYS-STATE", "a state that cannot be read"),
+    ("SYS-TASK", "work that was cut off by the end of the caller's tokio"),
+    ("SYS-TELL", "a message that was not accepted"),
+    ("SYS-VERSION", "no artifact of that version"),
+    ("SYS-VERSION-TEXT", "a text that is no version"),
+];
+
+/// Why the system did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SystemError {
+    /// The store could not be opened, read or written.
+    #[error("the store refused")]
+    Store(#[source] Box<StoreError>),
+    /// The gate refused an artifact.
+    #[error("the gate refused {what}")]
+    Gate {
+        /// The file, or kind and version.
+        what: String,
+        /// Why.
+        #[source]
+        refused: Box<Refused>,
+    },
+    /// Nobody who is trusted here vouches for an artifact.
+    #[error("the release is not trusted")]
+    Trust(#[source] Box<TrustError>),
+    /// The text is no address.
+    #[error("cannot name an actor")]
+    Address(#[from] AddrError),
+    /// The text is no version.
+    #[error("{text:?} is no version")]
+    VersionText {
+        /// As it was typed.
+        text: String,
+        /// Why.
+        source: semver::Error,
+    },
+    /// No actor of that name.
+    #[error("no actor {addr}")]
+    Actor {
+        /// As it was typed.
+        addr: Addr,
+        /// The nearest names.
+        hint: String,
+    },
+    /// A kind without a slash, for all its actors, and there are none.
+    #[error("no actor of kind {kind}")]
+    Nobody {
+        /// As it was typed.
+        kind: String,
+        /// The nearest kinds that have actors, or the nearest actors.
+        hint: String,
+    },
+    /// No artifact of that kind.
+    #[error("no artifact of kind {kind} in the store")]
+    Kind {
+        /// As it was typed.
+        kind: String,
+        /// The nearest names.
+        hint: String,
+    },
+    /// No artifact of that version.
+    #[error("no {kind} {version} in the store")]
+    Version {
+        /// The kind.
+        kind: String,
+        /// As it was typed.
+        version: Version,
+        /// What there is.
+        hint: String,
+    },
+    /// No version was named, and the kind has no default.
+    #[error("{kind} has no default version")]
+    Default {
+        /// The kind.
+        kind: String,
+    },
+    /// The version hung before, in this process or in an earlier one.
+    #[error("{kind} {version} is in quarantine: {why}")]
+    Quarantined {
+        /// The kind.
+        kind: String,
+        /// The version.
+        version: Version,
+        /// What it did.
+        why: String,
+    },
+    /// The actor is defined already, and did not come back.
+    #[error("{addr} is defined and does not run")]
+    Defined {
+        /// Who.
+        addr: Addr,
+    },
+    /// The start arguments could not be written.
+    #[error("the start arguments of {addr} cannot be encoded")]
+    Args {
+        /// Who was to start.
+        addr: Addr,
+        /// Why.
+        source: EncodeError,
+    },
+    /// The actor did not start; its name is free.
+    #[error("cannot start {addr}")]
+    Start {
+        /// Who was to start.
+        addr: Addr,
+        /// Why.
+        source: StartError,
+    },
+    /// The actor's code knows no message of that name.
+    #[error("the code of {addr} has no message {message}")]
+    Message {
+        /// Whom.
+        addr: Addr,
+        /// As it was typed.
+        message: String,
+        /// The nearest names.
+        hint: String,
+    },
+    /// JSON that the actor's code cannot read or write.
+    #[error("{addr}: {why}")]
+    Json {
+        /// Whom.
+        addr: Addr,
+        /// What the code says, with the place in the text where it is about one.
+        why: String,
+    },
+    /// The actor's state cannot be read.
+    #[error("the state of {addr} cannot be read")]
+    State {
+        /// Whose.
+        addr: Addr,
+        /// Why.
+        source: StateError,
+    },
+    /// A message was not accepted.
+    #[error("{addr} did not accept the message: {why}")]
+    Tell {
+        /// Whom.
+        addr: Addr,
+        /// Why.
+        why: String,
+    },
+    /// An ask has no answer.
+    #[error("{addr} did not answer")]
+    Ask {
+        /// Whom.
+        addr: Addr,
+        /// Why.
+        source: AskError,
+    },
+    /// An upgrade was refused whole: nobody was paused.
+    #[error("the upgrade was refused")]
+    Upgrade(#[source] Box<UpgradeError>),
+    /// The caller's tokio went away while work of this system ran on it; the work itself goes on to its end.
+    #[error("the runtime that waited for {what} is gone")]
+    Task {
+        /// What was waited for.
+        what: &'static str,
+        /// Why.
+        source: tokio::task::JoinError,
+    },
+}
+
+impl From<StoreError> for SystemError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
+impl From<TrustError> for SystemError {
+    fn from(error: TrustError) -> Self {
+        Self::Trust(Box::new(error))
+    }
+}
+
+impl From<UpgradeError> for SystemError {
+    fn from(error: UpgradeError) -> Self {
+        Self::Upgrade(Box::new(error))
+    }
+}
+
+impl SystemError {
+    /// The error as an operator reads it: code, what happened and why, and what to do.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = format!("error[{}]: {self}", self.code());
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| (*cause).source());
+        causes.for_each(|cause| text.push_str(&format!("\n  cause: {cause}")));
+        format!("{text}\n  hint:  {}", self.hint())
+    }
+
+    /// The stable code of the cause.
+    #[must_use]
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Gate { refused, .. } => &refused.code,
+            Self::Upgrade(error) => error.code(),
+            Self::Trust(error) => error.code(),
+            Self::Address(_) => "SYS-ADDRESS",
+            Self::VersionText { .. } => "SYS-VERSION-TEXT",
+            Self::Actor { .. } => "SYS-ACTOR",
+            Self::Nobody { .. } => "SYS-NOBODY",
+            Self::Kind { .. } => "SYS-KIND",
+            Self::Version { .. } => "SYS-VERSION",
+            Self::Default { .. } => "SYS-DEFAULT",
+            Self::Quarantined { .. } => "SYS-QUARANTINED",
+            Self::Defined { .. } => "SYS-DEFINED",
+            Self::Args { .. } => "SYS-ARGS",
+            Self::Start { .. } => "SYS-START",
+            Self::Message { .. } => "SYS-MESSAGE",
+            Self::Json { .. } => "SYS-JSON",
+            Self::State { .. } => "SYS-STATE",
+            Self::Tell { .. } => "SYS-TELL",
+            Self::Ask { .. } => "SYS-ASK",
+            Self::Task { .. } => "SYS-TASK",
+        }
+    }
+
+    /// What to do about it, in one line.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Store(error) => error.hint().to_owned(),
+            Self::Gate { refused, .. } => refused.hint.clone(),
+            Self::Upgrade(error) => error.hint(),
+            Self::Trust(error) => error.hint().to_owned(),
+            Self::Actor { hint, .. }
+            | Self::Nobody { hint, .. }
+            | Self::Kind { hint, .. }
+            | Self::Message { hint, .. }
+            | Self::Version { hint, .. } => hint.clone(),
+            Self::Json { .. } => "look at the shapes that its library declares: teneral artifact inspect".to_owned(),
+            Self::State { .. } => "look at the actor's status, or wait longer".to_owned(),
+            Self::Address(_) => "write kind/key, as in log-handler/web".to_owned(),
+            Self::VersionText { .. } => "write major.minor.patch, as in 1.0.0".to_owned(),
+            Self::Default { kind } => {
+                format!("name a version, or the kind's default: teneral kind set-default {kind} VERSION")
+            }
+            Self::Quarantined { .. } => {
+                "push a mended version: the quarantine is by digest; or lift it with System::pardon".to_owned()
+            }
+            Self::Defined { addr } => {
+                format!(
+                    "teneral actor restart {addr} brings it back with its state; teneral actor stop {addr} gives it up"
+                )
+            }
+            Self::Args { .. } => "start it with the kind's own argument type".to_owned(),
+            Self::Start { source: StartError::Taken(_), .. } => "stop that one first, or take another name".to_owned(),
+            Self::Start { .. } => "mend what the cause says; the name is free".to_owned(),
+            Self::Tell { .. } => "look at the actor's status and at its version's messages".to_owned(),
+            Self::Ask { source, .. } => match source {
+                AskError::Timeout => "look at what the actor does, or wait longer".to_owned(),
+                AskError::UnknownMessage(_) | AskError::UnknownShape(_) => {
+                    "ask what its version knows: teneral artifact inspect lists it".to_owned()
+                }
+                AskError::Failed(_) => "mend what its code says".to_owned(),
+                AskError::Panicked(_) => "look at the log: the actor has begun anew, as its options say".to_owned(),
+                _ => "look at the actor's status".to_owned(),
+            },
+            Self::Task { .. } => "keep the tokio runtime until the system is shut down".to_owned(),
+        }
+    }
+}
+
+/// An error with its causes, as one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
+}

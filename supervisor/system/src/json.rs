@@ -1,0 +1,179 @@
+//! Actors spoken to in JSON, by the names of their messages: for people, scripts and HTTP, who have no type of them.
+//!
+//! The actor's own code reads and writes the JSON, so that what can be said is exactly what the actor understands. It
+//! is the code that serves when the call begins; if the actor moves on meanwhile, its message passes the contract map
+//! as a message of an older version does, and the answer comes back in the shape that was asked for.
+
+use crate::{Launch, System, SystemError, ToAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use teneral_contract::{Addr, Fingerprint, Tag};
+use teneral_runtime::ports::{Body, FaultKind, Json, JsonDone, Provider};
+use teneral_runtime::{ActorRef, StartArgs};
+use teneral_upgrade::nearest;
+
+/// A message that was given as JSON.
+struct Encoded {
+    tag: Tag,
+    body: Vec<u8>,
+    reply: Option<Fingerprint>,
+}
+
+impl System {
+    /// Tells an actor a message of that name, with its body as JSON. Waits for room, at most `timeout`.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`]; [`SystemError::Message`] with the nearest names; [`SystemError::Json`] with the place in
+    /// the text; [`SystemError::Tell`].
+    pub async fn tell_json(
+        &self,
+        addr: impl ToAddr,
+        message: &str,
+        json: &str,
+        timeout: Duration,
+    ) -> Result<(), SystemError> {
+        let actor = self.actor(addr)?;
+        let Encoded { tag, body, .. } = self.encoded(&actor, actor.provider(), message, json, timeout).await?;
+        let refused = |why: String| SystemError::Tell { addr: actor.addr().clone(), why };
+        match tokio::time::timeout(timeout, actor.tell_raw(tag, body)).await {
+            Ok(told) => told.map_err(|why| refused(why.to_string())),
+            Err(_) => Err(refused(format!("its mailbox had no room within {timeout:?}"))),
+        }
+    }
+
+    /// Asks an actor by the name of a request, with its body as JSON; the answer is JSON. Waits at most `timeout` for
+    /// room and for the answer.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`]; [`SystemError::Message`] with the nearest names; [`SystemError::Json`] with the place in
+    /// the text, and for a message that asks for nothing; [`SystemError::Ask`].
+    pub async fn ask_json(
+        &self,
+        addr: impl ToAddr,
+        message: &str,
+        json: &str,
+        timeout: Duration,
+    ) -> Result<String, SystemError> {
+        let actor = self.actor(addr)?;
+        let provider = actor.provider();
+        let Encoded { tag, body, reply } = self.encoded(&actor, Arc::clone(&provider), message, json, timeout).await?;
+        let reply = reply.ok_or_else(|| {
+            let why = format!("message {message} asks for nothing: tell it");
+            SystemError::Json { addr: actor.addr().clone(), why }
+        })?;
+        let answer = actor.ask_raw(tag, body, reply, timeout).await;
+        let (shape, bytes) = answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })?;
+        let variant = tag.variant;
+        self.text(actor.addr(), provider, timeout, move |provider| {
+            provider.json(Json::Reply { variant, body: Body { shape, bytes: &bytes } })
+        })
+        .await
+    }
+
+    /// The actor's state as JSON, at the next message boundary, also while it is paused.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`]; [`SystemError::State`] when it cannot be saved or has no boundary within `timeout`;
+    /// [`SystemError::Json`] when its code offers no JSON.
+    pub async fn state_json(&self, addr: impl ToAddr, timeout: Duration) -> Result<String, SystemError> {
+        let actor = self.actor(addr)?;
+        loop {
+            let provider = actor.provider();
+            let read = actor.state(timeout).await;
+            let read = read.map_err(|source| SystemError::State { addr: actor.addr().clone(), source })?;
+            // Saved by the code that reads it, or the actor has moved on in between.
+            if *provider.version() == read.version && provider.schema() == read.schema {
+                let bytes = read.bytes;
+                return self
+                    .text(actor.addr(), provider, timeout, move |provider| provider.json(Json::State(&bytes)))
+                    .await;
+            }
+        }
+    }
+
+    /// Starts an actor whose arguments are JSON.
+    ///
+    /// # Errors
+    /// As [`System::start_with`]; [`SystemError::Json`] with the place in the text.
+    pub async fn start_json(&self, addr: impl ToAddr, launch: Launch, args: &str) -> Result<ActorRef, SystemError> {
+        let (addr, text) = (addr.to_addr()?, args.to_owned());
+        let system = self.clone();
+        self.blocking("a start", move |_| {
+            let provider = system.code(addr.kind(), launch.version.as_ref())?;
+            let done = provider.json(Json::Args(&text));
+            let args = match done.map_err(|fault| SystemError::Json { addr: addr.clone(), why: fault.text })? {
+                JsonDone::Args { shape, bytes } => StartArgs { shape, bytes },
+                other => return Err(confused(&addr, &other)),
+            };
+            system.start_of(addr, provider, args, launch.options)
+        })
+        .await
+    }
+
+    async fn encoded(
+        &self,
+        actor: &ActorRef,
+        provider: Arc<dyn Provider>,
+        message: &str,
+        json: &str,
+        timeout: Duration,
+    ) -> Result<Encoded, SystemError> {
+        let names = || provider.manifest().messages.iter().map(|known| known.name.as_str());
+        if !names().any(|name| name == message) {
+            let hint = nearest::hint(message, names());
+            let (addr, message) = (actor.addr().clone(), message.to_owned());
+            return Err(SystemError::Message { addr, message, hint });
+        }
+        let (name, text, addr) = (message.to_owned(), json.to_owned(), actor.addr().clone());
+        let done = self.in_code(&addr, provider, timeout, move |provider| {
+            provider.json(Json::Message { name: &name, json: &text })
+        });
+        match done.await? {
+            JsonDone::Message { tag, body, reply } => Ok(Encoded { tag, body, reply }),
+            other => Err(confused(&addr, &other)),
+        }
+    }
+
+    async fn text(
+        &self,
+        addr: &Addr,
+        provider: Arc<dyn Provider>,
+        timeout: Duration,
+        ask: impl FnOnce(&dyn Provider) -> Result<JsonDone, teneral_runtime::ports::Fault> + Send + 'static,
+    ) -> Result<String, SystemError> {
+        match self.in_code(addr, provider, timeout, ask).await? {
+            JsonDone::Text(text) => Ok(text),
+            other => Err(confused(addr, &other)),
+        }
+    }
+
+    /// Runs the plugin's code on a thread of tokio's for blocking work. Code that does not return costs that thread.
+    async fn in_code(
+        &self,
+        addr: &Addr,
+        provider: Arc<dyn Provider>,
+        timeout: Duration,
+        ask: impl FnOnce(&dyn Provider) -> Result<JsonDone, teneral_runtime::ports::Fault> + Send + 'static,
+    ) -> Result<JsonDone, SystemError> {
+        let refused = |why| SystemError::Json { addr: addr.clone(), why };
+        let version = provider.version().clone();
+        let done = self.blocking("JSON", move |_| Ok(ask(&*provider)));
+        match tokio::time::timeout(timeout, done).await {
+            Err(_) => Err(refused(format!("the code of {version} did not return within {timeout:?}"))),
+            Ok(done) => done?.map_err(|fault| match fault.kind {
+                FaultKind::Denied => refused(format!("the code of {version} offers no JSON")),
+                _ => refused(fault.text),
+            }),
+        }
+    }
+}
+
+fn confused(addr: &Addr, done: &JsonDone) -> SystemError {
+    let what = match done {
+        JsonDone::Message { .. } => "a message",
+        JsonDone::Args { .. } => "start arguments",
+        JsonDone::Text(_) => "text",
+        JsonDone::State(_) => "a state",
+    };
+    SystemError::Json { addr: addr.clone(), why: format!("the code answered with {what}, which was not asked for") }
+}

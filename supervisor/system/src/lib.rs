@@ -1,0 +1,57 @@
+//! An actor system whose actors change their code while they live: what a service embeds.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), teneral::SystemError> {
+//! use teneral::{System, UpgradeOptions};
+//!
+//! let system = System::open("var/teneral")?;
+//! system.push("libcounter_v1.so").await?;
+//! system.push("libcounter_v2.so").await?;
+//! # #[derive(serde::Serialize, serde::Deserialize, teneral::Wire)] struct Start { total: i64 }
+//! system.start("counter/a", "1.0.0", Start { total: 0 }).await?;
+//! let report = system.upgrade("counter/a", "2.0.0", UpgradeOptions::new()).await?;
+//! assert!(report.ok(), "{report}");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! This crate is wiring and nothing else: the runtime runs actors, the gate and the loader bring code, the store keeps
+//! what outlives the process, upgrades move actors between versions; each is a port to the others, and they meet here.
+//!
+//! * [`System`]: open, push, start, tell, ask, upgrade, shut down
+//! * [`options`]: where and within which bounds
+//! * [`name`]: how callers name actors
+//! * [`error`]: why not, one variant an act
+//! * [`trusted`]: release files and signatures beside an artifact
+//! * `defined`: what comes back when the host does
+//! * `json`: actors spoken to by the names of their messages
+//! * [`served`]: the control socket
+//! * `library`: store, gate and loader behind the two ports that ask for code
+#![forbid(unsafe_code)]
+
+mod defined;
+pub mod error;
+mod json;
+mod library;
+pub mod name;
+pub mod options;
+pub mod served;
+mod system;
+pub mod trusted;
+
+pub use defined::{CameBack, Defined};
+pub use error::{CODES, SystemError};
+pub use name::{Target, ToAddr};
+pub use options::{Admission, Launch, Options};
+pub use semver::Version;
+pub use system::{ASK_TIMEOUT, System};
+pub use teneral_contract as contract;
+pub use teneral_contract::{Addr, AskError, Digest, Manifest, Message, Request, Shape, Wire, manifest};
+pub use teneral_control::{api, trust};
+pub use teneral_loader as loader;
+pub use teneral_runtime as runtime;
+pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spawn};
+pub use teneral_store as store;
+pub use teneral_store::{Entry, Release, UpgradeId, digest_of};
+pub use teneral_upgrade as upgrade;
+pub use teneral_upgrade::{Options as UpgradeOptions, Plan, Report};

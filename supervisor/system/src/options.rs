@@ -1,0 +1,56 @@
+//! Where a system lives and within which bounds; how one actor is started.
+
+use semver::Version;
+use std::path::PathBuf;
+use teneral_control::trust::{Profile, Signed};
+use teneral_loader::{LoaderLimits, Policy};
+use teneral_runtime::{ActorOptions, RuntimeConfig, Spawn};
+
+/// How a system is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The store's directory; made if its parent exists. One process at a time has it open.
+    pub dir: PathBuf,
+    /// The runtime's bounds.
+    pub runtime: RuntimeConfig,
+    /// Where turns run.
+    pub spawn: Spawn,
+    /// Whether this host's own development key may sign what is pushed to it.
+    pub profile: Profile,
+    /// What the gate goes by; what is in quarantine comes from the store besides.
+    pub gate: Policy,
+    /// How many libraries may be loaded, and how long one may take. They count by process, whatever systems it has.
+    pub loader: LoaderLimits,
+    /// Who asks for upgrades, in journals and reports.
+    pub who: String,
+}
+
+impl Options {
+    /// The store in `dir`; a development host; the documented defaults of runtime, gate and loader; turns on the
+    /// runtime's own threads.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        let who = format!("process {}", std::process::id());
+        let (gate, loader) = (Policy::standard(), LoaderLimits::standard());
+        let (runtime, profile) = (RuntimeConfig::new(), Profile::Development);
+        Self { dir: dir.into(), runtime, spawn: Spawn::Pool, profile, gate, loader, who }
+    }
+}
+
+/// How an artifact is admitted.
+#[derive(Debug, Clone, Default)]
+pub struct Admission {
+    /// What somebody signed of it; `None`: what lies beside it, `X.so.release` and `X.so.release.minisig`.
+    pub signed: Option<Signed>,
+    /// Whether a version may come that is below the highest that was here.
+    pub older: bool,
+}
+
+/// How one actor is started.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Which version; `None` is the kind's default.
+    pub version: Option<Version>,
+    /// How it lives.
+    pub options: ActorOptions,
+}

@@ -1,0 +1,35 @@
+//! The host's end of the control socket: what an operator asks for, done by the system of this process.
+//!
+//! * `routes`: which path is which act
+//! * `care`: what an operator does when something is off
+//! * `asked`: requests read, within their bounds
+//! * `refused`: this system's errors in the one shape of the socket
+
+mod asked;
+mod care;
+mod refused;
+mod routes;
+
+use crate::System;
+use std::convert::Infallible;
+use std::path::Path;
+pub use teneral_control::api::{Socket, SocketError};
+
+impl System {
+    /// The control API of this system, to be served elsewhere, or under another router. It asks nobody who they are:
+    /// whoever reaches it can load code.
+    pub fn routes(&self) -> axum::Router {
+        routes::of(self.clone())
+    }
+
+    /// Serves the control API on a socket until the future is dropped; what was asked for by then goes on to its end.
+    ///
+    /// `dir` is the directory that the system was opened in: nobody else has it open, so a socket that lies there was
+    /// left by a process that is no more.
+    ///
+    /// # Errors
+    /// [`SocketError`]: it cannot be had.
+    pub async fn serve(&self, dir: impl AsRef<Path>) -> Result<Infallible, SocketError> {
+        Ok(Socket::listen(dir.as_ref())?.serve(self.routes()).await)
+    }
+}

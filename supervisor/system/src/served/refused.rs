@@ -1,0 +1,52 @@
+//! This system's errors in the one shape of the socket.
+
+use crate::SystemError;
+use axum::http::StatusCode;
+use teneral_contract::AskError;
+use teneral_control::api::ApiError;
+use teneral_runtime::{StartError, StateError};
+
+impl From<SystemError> for ApiError {
+    fn from(error: SystemError) -> Self {
+        Self::new(status(&error), error.code(), &error, now(&error), error.hint())
+    }
+}
+
+fn status(error: &SystemError) -> StatusCode {
+    use SystemError as E;
+    match error {
+        E::Address(_) | E::VersionText { .. } | E::Args { .. } | E::Json { .. } => StatusCode::BAD_REQUEST,
+        E::Actor { .. } | E::Nobody { .. } | E::Kind { .. } | E::Version { .. } | E::Message { .. } => {
+            StatusCode::NOT_FOUND
+        }
+        E::Trust(_) => StatusCode::FORBIDDEN,
+        E::Gate { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        E::Upgrade(error) => match error.code() {
+            "UPG-ACTOR" | "UPG-VERSION" => StatusCode::NOT_FOUND,
+            "UPG-PLAN" | "UPG-STEPS" | "UPG-TWICE" => StatusCode::BAD_REQUEST,
+            "UPG-JOURNAL" => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::CONFLICT,
+        },
+        E::Default { .. } | E::Defined { .. } | E::Quarantined { .. } | E::Tell { .. } => StatusCode::CONFLICT,
+        E::Start { source: StartError::Taken(_), .. } => StatusCode::CONFLICT,
+        E::Ask { source: AskError::Timeout, .. } | E::State { source: StateError::Timeout(_), .. } => {
+            StatusCode::GATEWAY_TIMEOUT
+        }
+        E::Ask { .. } | E::State { .. } => StatusCode::BAD_GATEWAY,
+        E::Start { .. } | E::Store(_) | E::Task { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+fn now(error: &SystemError) -> &'static str {
+    use SystemError as E;
+    match error {
+        E::Start { source: StartError::Taken(_), .. } => "the actor that has the name goes on as it was",
+        E::Start { .. } => "the actor does not run; all others are as they were",
+        E::Upgrade(_) => "nobody was paused; every actor serves as it did",
+        E::Ask { source: AskError::Timeout, .. } => "the actor may still handle the request",
+        E::Ask { .. } => "the request was not answered; the actor's own state says what it did",
+        E::Defined { .. } => "its definition and its state are kept",
+        E::Store(_) | E::Task { .. } => "what runs goes on; what was asked for may not have been kept",
+        _ => "nothing was done",
+    }
+}

@@ -1,0 +1,443 @@
+//! The system: one handle on runtime, store, loader and upgrades.
+//!
+//! What can take long (the gate, an actor's `init`, an upgrade) runs on tokio's blocking threads, so that an async
+//! caller never waits on its own worker. Dropping such a future does not stop the work.
+
+use crate::library::{Brought, Library};
+use crate::trusted::{keys, to_record};
+use crate::{Admission, Launch, Options, SystemError, Target, ToAddr};
+use semver::Version;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use teneral_contract::{Addr, Request, Wire};
+use teneral_control::trust::{KeyId, TrustedKey};
+use teneral_runtime::ports::Provider;
+use teneral_runtime::{ActorOptions, ActorRef, Outgoing, Runtime, Start, StartArgs, StartError, SystemClock};
+use teneral_store::{EmbeddedStore, Entry, Release, Store, UpgradeId};
+use teneral_upgrade::{Options as UpgradeOptions, Plan, Report, UpgradeConfig, Upgrades, nearest};
+
+/// How long [`System::ask`] waits.
+pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Actors, the code they run, and the means to change it. A cheap clone; all clones are one system.
+#[derive(Debug, Clone)]
+pub struct System {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    runtime: Runtime,
+    library: Arc<Library>,
+    upgrades: Upgrades,
+    who: String,
+}
+
+impl System {
+    /// Opens the system in `dir` with the defaults of [`Options::new`].
+    ///
+    /// # Errors
+    /// [`SystemError::Store`]: for instance, another process has it open.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Self, SystemError> {
+        Self::open_with(Options::new(dir))
+    }
+
+    /// Opens the system as `options` say. Blocks on the disk.
+    ///
+    /// # Errors
+    /// As [`System::open`].
+    pub fn open_with(options: Options) -> Result<Self, SystemError> {
+        let Options { dir, runtime: mut config, spawn, profile, gate, loader, who } = options;
+        let store = Arc::new(EmbeddedStore::open(&dir)?);
+        config.epoch = store.next_epoch()?;
+        let library = Arc::new(Library::new(Arc::clone(&store), profile, gate, loader));
+        let clock = SystemClock::new();
+        let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
+        let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
+        Ok(Self { inner: Arc::new(Inner { runtime, library, upgrades, who }) })
+    }
+
+    /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
+    /// runs. The same file again is a no-op.
+    ///
+    /// Its release file and signature lie beside it. Where there are none, a development host signs with a key of its
+    /// own, and a production host refuses.
+    ///
+    /// # Errors
+    /// [`SystemError::Trust`] when nobody who is trusted signed it, or it is older than what was here;
+    /// [`SystemError::Gate`] names the check that refused it; [`SystemError::Store`].
+    pub async fn push(&self, path: impl AsRef<Path>) -> Result<Release, SystemError> {
+        self.push_as(path, Admission::default()).await
+    }
+
+    /// As [`System::push`], with the signature at hand, or with leave to be older.
+    ///
+    /// # Errors
+    /// As [`System::push`].
+    pub async fn push_as(&self, path: impl AsRef<Path>, admission: Admission) -> Result<Release, SystemError> {
+        let brought = Brought::File(path.as_ref().to_owned());
+        self.blocking("a push", move |inner| inner.library.push(brought, admission)).await
+    }
+
+    /// As [`System::push_as`], of a library whose bytes are at hand; nothing lies beside them.
+    ///
+    /// # Errors
+    /// As [`System::push`].
+    pub async fn push_bytes(&self, library: Vec<u8>, admission: Admission) -> Result<Release, SystemError> {
+        self.blocking("a push", move |inner| inner.library.push(Brought::Bytes(library), admission)).await
+    }
+
+    /// Largest artifact that the gate lets in, in bytes.
+    #[must_use]
+    pub fn artifact_bytes_max(&self) -> u64 {
+        self.inner.library.artifact_bytes_max()
+    }
+
+    /// Accepts the signatures of a key from now on. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn trust(&self, key: &TrustedKey) -> Result<(), SystemError> {
+        Ok(self.inner.library.store().trust(&to_record(key))?)
+    }
+
+    /// Accepts a key's signatures no longer: what it signed is not loaded any more. An unknown key is a no-op. Blocks
+    /// on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn distrust(&self, key: KeyId) -> Result<(), SystemError> {
+        Ok(self.inner.library.store().distrust(&key.to_string())?)
+    }
+
+    /// The keys whose signatures are accepted. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>, SystemError> {
+        keys(self.inner.library.store())
+    }
+
+    /// Takes what is left of the high-water marks for all there is, after the store said that it cannot rely on them.
+    /// Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn accept_marks(&self) -> Result<(), SystemError> {
+        Ok(self.inner.library.store().accept_marks()?)
+    }
+
+    /// What the store holds, by kind and version. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn releases(&self) -> Result<Vec<Release>, SystemError> {
+        Ok(self.inner.library.store().releases()?)
+    }
+
+    /// Names the version that new actors of a kind get. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::Store`].
+    pub fn set_default(&self, kind: &str, version: &str) -> Result<(), SystemError> {
+        let version = parse(version)?;
+        self.inner.library.release(kind, &version)?;
+        Ok(self.inner.library.store().set_default(kind, &version)?)
+    }
+
+    /// The version that new actors of a kind get. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn default_version(&self, kind: &str) -> Result<Option<Version>, SystemError> {
+        Ok(self.inner.library.store().default_version(kind)?)
+    }
+
+    /// Takes a version out of quarantine, here and for the next process: for code that hung for a reason of its
+    /// surroundings. One that is in none is left as it is. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::Store`].
+    pub fn pardon(&self, kind: &str, version: &str) -> Result<(), SystemError> {
+        let digest = self.inner.library.release(kind, &parse(version)?)?.sha256;
+        self.inner.library.store().pardon(digest)?;
+        self.inner.runtime.release(digest);
+        Ok(())
+    }
+
+    /// Starts a permanent actor of this version. It is up when this returns.
+    ///
+    /// # Errors
+    /// [`SystemError::Start`] when the name is taken or `init` fails; what [`System::start_with`] says of names and
+    /// versions.
+    pub async fn start<A: Wire>(&self, addr: impl ToAddr, version: &str, args: A) -> Result<ActorRef, SystemError> {
+        let launch = Launch { version: Some(parse(version)?), options: ActorOptions::permanent() };
+        self.start_with(addr, launch, args).await
+    }
+
+    /// Starts an actor.
+    ///
+    /// # Errors
+    /// [`SystemError::Kind`], [`SystemError::Version`], [`SystemError::Default`] when there is no such code,
+    /// [`SystemError::Quarantined`] when it hung before,
+    /// [`SystemError::Gate`] when it does not load here, [`SystemError::Args`], [`SystemError::Start`].
+    pub async fn start_with<A: Wire>(
+        &self,
+        addr: impl ToAddr,
+        launch: Launch,
+        args: A,
+    ) -> Result<ActorRef, SystemError> {
+        let addr = addr.to_addr()?;
+        let mut bytes = Vec::new();
+        let encoded = args.encode_as(A::FINGERPRINT, &mut bytes);
+        encoded.map_err(|source| SystemError::Args { addr: addr.clone(), source })?;
+        let args = StartArgs { shape: A::FINGERPRINT, bytes };
+        let system = self.clone();
+        self.blocking("a start", move |_| {
+            let provider = system.code(addr.kind(), launch.version.as_ref())?;
+            system.start_of(addr, provider, args, launch.options)
+        })
+        .await
+    }
+
+    /// The code of a kind, loaded; `None` is its default version. Blocks.
+    pub(crate) fn code(&self, kind: &str, version: Option<&Version>) -> Result<Arc<dyn Provider>, SystemError> {
+        self.inner.library.open(kind, version)
+    }
+
+    /// Starts an actor of code that is at hand. Blocks.
+    pub(crate) fn start_of(
+        &self,
+        addr: Addr,
+        provider: Arc<dyn Provider>,
+        args: StartArgs,
+        options: ActorOptions,
+    ) -> Result<ActorRef, SystemError> {
+        let (kind, version) = (addr.kind().to_owned(), provider.version().clone());
+        let start = Start { addr: addr.clone(), provider, args, options };
+        self.inner.runtime.start(start).map_err(|source| match source {
+            StartError::Quarantined { why, .. } => SystemError::Quarantined { kind, version, why },
+            source => SystemError::Start { addr, source },
+        })
+    }
+
+    /// The actor of that name: tell and ask it, look at it, stop it.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`] with the nearest names.
+    pub fn actor(&self, addr: impl ToAddr) -> Result<ActorRef, SystemError> {
+        let addr = addr.to_addr()?;
+        self.inner.runtime.actor(&addr).ok_or_else(|| {
+            let names = self.inner.runtime.actors();
+            let hint = nearest::hint(addr.path(), names.iter().map(|actor| actor.addr().path()));
+            SystemError::Actor { addr, hint }
+        })
+    }
+
+    /// All actors, sorted by name.
+    #[must_use]
+    pub fn actors(&self) -> Vec<ActorRef> {
+        self.inner.runtime.actors()
+    }
+
+    /// Sends a message, waiting for room in the mailbox. Cancel-safe: a dropped future has sent nothing.
+    ///
+    /// To get a refused message back, or not to wait, take the [`System::actor`] and its `tell` or `try_tell`.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`], [`SystemError::Tell`].
+    pub async fn tell<M: Outgoing>(&self, addr: impl ToAddr, message: M) -> Result<(), SystemError> {
+        let actor = self.actor(addr)?;
+        let told = actor.tell(message).await;
+        told.map_err(|why| SystemError::Tell { addr: actor.addr().clone(), why: why.to_string() })
+    }
+
+    /// Asks, waiting at most [`ASK_TIMEOUT`] for room and for the answer.
+    ///
+    /// # Errors
+    /// As [`System::ask_within`].
+    pub async fn ask<R: Request>(&self, addr: impl ToAddr, request: R) -> Result<R::Reply, SystemError> {
+        self.ask_within(addr, request, ASK_TIMEOUT).await
+    }
+
+    /// Asks, waiting at most `timeout` for room and for the answer. A dropped future cancels the wait, not the request.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`], [`SystemError::Ask`].
+    pub async fn ask_within<R: Request>(
+        &self,
+        addr: impl ToAddr,
+        request: R,
+        timeout: Duration,
+    ) -> Result<R::Reply, SystemError> {
+        let actor = self.actor(addr)?;
+        let answer = actor.ask(request, timeout).await;
+        answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })
+    }
+
+    /// Says what an upgrade would do, or why it would be refused. Touches nobody, and leaves no trace.
+    ///
+    /// # Errors
+    /// [`SystemError::Upgrade`]; [`SystemError::Address`], [`SystemError::VersionText`]; [`SystemError::Nobody`] for a
+    /// kind without actors.
+    pub async fn plan(
+        &self,
+        target: impl Into<Target>,
+        to: &str,
+        options: UpgradeOptions,
+    ) -> Result<Plan, SystemError> {
+        let request = self.request(target.into(), to, options)?;
+        self.blocking("a plan", move |inner| Ok(inner.upgrades.plan(&request)?)).await
+    }
+
+    /// Runs a plan: exactly its steps, and only while it is not stale.
+    ///
+    /// What came of each actor stands in the report; an upgrade that was rolled back is a report, not an error.
+    ///
+    /// # Errors
+    /// [`SystemError::Upgrade`] when the plan is refused whole, before anybody is paused.
+    pub async fn apply(&self, plan: Plan) -> Result<Report, SystemError> {
+        let system = self.clone();
+        self.blocking("an upgrade", move |inner| {
+            let report = inner.upgrades.apply(plan)?;
+            system.redefine_or_warn(&report);
+            Ok(report)
+        })
+        .await
+    }
+
+    /// Plans and applies: moves actors to another version while they live. With a `queue_timeout` it waits for another
+    /// upgrade that has one of the actors, and plans anew.
+    ///
+    /// # Errors
+    /// As [`System::plan`] and [`System::apply`].
+    pub async fn upgrade(
+        &self,
+        target: impl Into<Target>,
+        to: &str,
+        options: UpgradeOptions,
+    ) -> Result<Report, SystemError> {
+        let request = self.request(target.into(), to, options)?;
+        let system = self.clone();
+        self.blocking("an upgrade", move |inner| {
+            let report = inner.upgrades.upgrade(&request)?;
+            system.redefine_or_warn(&report);
+            Ok(report)
+        })
+        .await
+    }
+
+    /// The upgrade that a request of that name became, in this life of the host or an earlier one: see
+    /// [`Plan::requested_as`]. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Upgrade`] when the journals cannot be read.
+    pub fn requested(&self, request: &str) -> Result<Option<UpgradeId>, SystemError> {
+        Ok(self.inner.upgrades.requested(request)?)
+    }
+
+    /// Cancels an upgrade that is at work: who is paused resumes the old version, who has committed stays. `false` when
+    /// there is no such upgrade, or none any more.
+    pub fn cancel(&self, id: &UpgradeId, by: &str) -> bool {
+        self.inner.upgrades.cancel(id, by)
+    }
+
+    /// The upgrades at work, oldest first.
+    #[must_use]
+    pub fn running(&self) -> Vec<UpgradeId> {
+        self.inner.upgrades.running()
+    }
+
+    /// All upgrades that the store knows of, oldest first.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn upgrades(&self) -> Result<Vec<UpgradeId>, SystemError> {
+        Ok(self.inner.library.store().upgrades()?)
+    }
+
+    /// What an upgrade did: who asked, why, every step with its time and its result. Empty for an unknown one; without
+    /// an end while it is at work.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn journal(&self, id: &UpgradeId) -> Result<Vec<Entry>, SystemError> {
+        Ok(self.inner.library.store().journal(id)?)
+    }
+
+    /// What happened stands, whether it could be written down or not.
+    fn redefine_or_warn(&self, report: &Report) {
+        if let Err(error) = self.redefine(report) {
+            let code = error.code();
+            tracing::error!(code, %error, upgrade = %report.id, "the new versions of defined actors were not stored");
+        }
+    }
+
+    pub(crate) fn store(&self) -> &EmbeddedStore {
+        self.inner.library.store()
+    }
+
+    /// The runtime beneath: pausing by hand, dead letters, quarantine.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.inner.runtime
+    }
+
+    /// Stops all actors, children first, waiting at most `timeout`; those that do not stop are cut off.
+    pub async fn shutdown(&self, timeout: Duration) {
+        self.inner.runtime.shutdown(timeout).await;
+    }
+
+    fn request(
+        &self,
+        target: Target,
+        to: &str,
+        options: UpgradeOptions,
+    ) -> Result<teneral_upgrade::Request, SystemError> {
+        let actors: Vec<Addr> = match target {
+            Target::Actors(actors) => actors,
+            Target::Text(text) if text.contains('/') => vec![text.as_str().to_addr()?],
+            Target::Text(kind) => {
+                let all = self.inner.runtime.actors_of(&kind);
+                if all.is_empty() {
+                    return Err(self.nobody(kind));
+                }
+                all.iter().map(|actor| actor.addr().clone()).collect()
+            }
+        };
+        let mut request = teneral_upgrade::Request::new(&*self.inner.who, actors, &parse(to)?);
+        request.options = options;
+        Ok(request)
+    }
+
+    /// Why a kind names nobody: a slip in the kind, or an actor's name without its kind or its slash.
+    fn nobody(&self, kind: String) -> SystemError {
+        let actors = self.inner.runtime.actors();
+        let addrs = || actors.iter().map(ActorRef::addr);
+        let keyed = addrs().filter(|addr| addr.key() == kind).map(|addr| addr.path().to_owned());
+        let mut near: Vec<String> = keyed.take(3).collect();
+        if near.is_empty() {
+            near = nearest::nearest(&kind, addrs().flat_map(|addr| [addr.kind(), addr.path()]));
+        }
+        let hint = match near.is_empty() {
+            true => nearest::hint(&kind, actors.iter().map(|actor| actor.addr().kind())),
+            false => format!("did you mean {}?", near.join(" or ")),
+        };
+        SystemError::Nobody { kind, hint }
+    }
+
+    pub(crate) async fn blocking<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl FnOnce(&Inner) -> Result<T, SystemError> + Send + 'static,
+    ) -> Result<T, SystemError> {
+        let inner = Arc::clone(&self.inner);
+        let done = tokio::task::spawn_blocking(move || work(&inner)).await;
+        done.map_err(|source| SystemError::Task { what, source })?
+    }
+}
+
+fn parse(text: &str) -> Result<Version, SystemError> {
+    Version::parse(text).map_err(|source| SystemError::VersionText { text: text.to_owned(), source })
+}

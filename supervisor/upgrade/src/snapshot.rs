@@ -1,0 +1,97 @@
+//! What a plan is made from: actors and manifests as they are at one moment, and the port to the libraries on disk.
+//!
+//! A plan is a pure function of this, so it can be made as often as one likes and leaves no trace.
+
+use crate::error::Refused;
+use crate::plan::ReleaseRef;
+use semver::Version;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use teneral_contract::{Addr, Digest, Manifest};
+use teneral_runtime::ports::Provider;
+use teneral_runtime::{ActorRef, Parked};
+
+/// The libraries on disk, through the gate. Implemented by whoever wires loader and store.
+///
+/// # Errors
+/// Every function: [`Refused`] with the gate's or the store's own code.
+pub trait Artifacts: Send + Sync + 'static {
+    /// The kinds that there are artifacts of, sorted.
+    fn kinds(&self) -> Result<Vec<String>, Refused>;
+    /// What there is of a kind, by version. Reads manifests; runs no code, keeps nothing.
+    fn releases(&self, kind: &str) -> Result<Vec<Released>, Refused>;
+    /// One of them in hand. Nothing is read yet.
+    fn open<'a>(&'a self, release: &'a ReleaseRef) -> Box<dyn Artifact + 'a>;
+}
+
+/// One artifact in the hands of one upgrade: its steps come in this order, and share what they read.
+///
+/// # Errors
+/// Every function: [`Refused`] with the gate's, the loader's or the store's own code.
+pub trait Artifact {
+    /// Step Verify: the bytes are the ones that were pushed.
+    fn verify(&mut self) -> Result<(), Refused>;
+    /// Step Check: the file is loadable here. Runs no code.
+    fn check(&mut self) -> Result<Manifest, Refused>;
+    /// Step Load: its image is in the process, or was.
+    fn load(&mut self) -> Result<Arc<dyn Provider>, Refused>;
+}
+
+/// An artifact of the store.
+#[derive(Debug, Clone)]
+pub struct Released {
+    /// Its version, by its record.
+    pub version: Version,
+    /// Its digest, by its record.
+    pub digest: Digest,
+    /// What it says of itself, or why that cannot be read.
+    pub manifest: Result<Manifest, Refused>,
+}
+
+/// One actor at one moment.
+#[derive(Debug, Clone)]
+pub struct Subject {
+    /// Its name.
+    pub addr: Addr,
+    /// The artifact that it runs.
+    pub digest: Digest,
+    /// What the code that it runs says of itself: the running instance's, whatever lies on disk by now.
+    pub manifest: Manifest,
+    /// Upgrades so far.
+    pub generation: u64,
+    /// The encoded messages that wait for it.
+    pub parked: Vec<Parked>,
+    /// The actors it started: they stay as they are.
+    pub children: Vec<Addr>,
+}
+
+impl Subject {
+    /// The actor as it is now.
+    #[must_use]
+    pub fn of(actor: &ActorRef) -> Self {
+        let (info, provider) = (actor.info(), actor.provider());
+        Self {
+            addr: info.addr,
+            digest: provider.digest(),
+            manifest: provider.manifest().clone(),
+            generation: info.generation.0,
+            parked: actor.parked(),
+            children: info.children,
+        }
+    }
+}
+
+/// Everything a plan looks at.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// The named actors that exist.
+    pub subjects: BTreeMap<Addr, Subject>,
+    /// The names of all actors, for suggestions.
+    pub names: Vec<Addr>,
+    /// The artifacts of the kinds in question.
+    pub releases: BTreeMap<String, Vec<Released>>,
+    /// All kinds, for suggestions.
+    pub kinds: Vec<String>,
+    /// Digests in quarantine, and what they did.
+    pub quarantined: BTreeMap<Digest, String>,
+}

@@ -1,0 +1,28 @@
+//! The promises that are proved through the whole gate, and the laws of the house: one binary, one process.
+//!
+//! A test is a function listed in its module's table; its name is a claim, and opens with the id of the promise it
+//! proves. It returns nothing (it passes unless it panics), or says that it could not run here and why.
+#![forbid(unsafe_code)]
+
+mod harness;
+mod laws;
+mod served;
+mod signing;
+mod spine;
+mod terminal;
+
+use harness::Test;
+
+fn main() {
+    if harness::child::run_if_asked(&spine::children()) {
+        return;
+    }
+    // One line a panic: the runner repeats the message, and a backtrace of a test says nothing more.
+    std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
+    let arguments = libtest_mimic::Arguments::from_args();
+    let tests: Vec<Test> = [laws::tests(), served::tests(), signing::tests(), terminal::tests(), spine::tests()]
+        .into_iter()
+        .flatten()
+        .collect();
+    libtest_mimic::run(&arguments, tests.into_iter().map(Test::into_trial).collect()).exit();
+}

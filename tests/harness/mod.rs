@@ -1,0 +1,72 @@
+//! What tests stand on: how a test is listed, and where the workspace lies.
+//!
+//! Tests are listed in tables by [`test`], which takes a function's name as the test's, so that no claim is written
+//! twice and an unlisted one is dead code, which clippy refuses.
+
+pub(crate) mod c;
+pub(crate) mod child;
+pub(crate) mod echo;
+pub(crate) mod house;
+pub(crate) mod libraries;
+pub(crate) mod probe;
+pub(crate) mod puppet;
+
+use libtest_mimic::{Completion, Failed, Trial};
+use std::path::{Path, PathBuf};
+
+/// One listed test.
+pub(crate) struct Test {
+    name: &'static str,
+    run: Box<dyn FnOnce() -> Verdict + Send>,
+}
+
+/// What a test that did not panic says.
+pub(crate) enum Verdict {
+    /// The claim holds.
+    Holds,
+    /// What the test needs is not on this machine; never counted as a pass.
+    NotRun(String),
+}
+
+impl From<()> for Verdict {
+    fn from((): ()) -> Self {
+        Self::Holds
+    }
+}
+
+/// What a test needs and this machine does not have.
+#[derive(Debug)]
+pub(crate) struct Absent(pub(crate) &'static str);
+
+impl From<Result<(), Absent>> for Verdict {
+    fn from(ran: Result<(), Absent>) -> Self {
+        ran.map_or_else(|Absent(what)| Self::NotRun(format!("no {what}")), Self::from)
+    }
+}
+
+impl Test {
+    pub(crate) fn into_trial(self) -> Trial {
+        Trial::ignorable_test(self.name, move || -> Result<Completion, Failed> {
+            Ok(match (self.run)() {
+                Verdict::Holds => Completion::Completed,
+                Verdict::NotRun(why) => Completion::ignored_with(format!("not run: {why}")),
+            })
+        })
+    }
+}
+
+/// Lists `claim` under its own name.
+pub(crate) fn test<F, V>(claim: F) -> Test
+where
+    F: FnOnce() -> V + Send + 'static,
+    V: Into<Verdict>,
+{
+    let path = std::any::type_name::<F>();
+    Test { name: path.rsplit("::").next().unwrap_or(path), run: Box::new(move || claim().into()) }
+}
+
+/// The workspace's root.
+pub(crate) fn root() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    root.canonicalize().unwrap_or(root)
+}

@@ -1,0 +1,258 @@
+//! What comes back when the host does: each life of it is a system of its own on one directory.
+
+use crate::harness::child::{self, Child};
+use crate::harness::house::{GENEROUS, House, chain};
+use crate::harness::probe::{self, Busy, lives, note, seen, state, tell, trap};
+use crate::harness::{Test, test};
+use probe_api::Start;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tempfile::TempDir;
+use teneral::runtime::{Generation, Intensity, Restart, RestartState};
+use teneral::upgrade::Outcome;
+use teneral::{ActorOptions, ActorRef, CameBack, Defined, Launch};
+
+pub(super) const CHILDREN: &[Child] = &[("defined-crash", crashes)];
+
+pub(super) fn tests() -> Vec<Test> {
+    vec![
+        test(what_is_defined_comes_back_on_the_version_and_with_the_state_that_it_was_closed_with),
+        test(who_still_has_messages_is_given_time_to_handle_them_before_it_is_saved),
+        test(after_a_crash_a_defined_actor_comes_back_on_its_version_and_from_its_arguments),
+        test(a_state_is_used_once_and_never_again_after_a_crash),
+        test(one_that_cannot_come_back_keeps_nobody_else_and_keeps_what_it_had),
+        test(what_is_undefined_does_not_come_back),
+        test(an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept),
+    ]
+}
+
+/// A directory that outlives its systems.
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Self {
+        Self(TempDir::with_prefix("teneral-test-").expect("a temporary directory"))
+    }
+
+    fn store(&self) -> PathBuf {
+        self.0.path().join("store")
+    }
+
+    /// A life of the host.
+    fn life(&self, packages: &[&str]) -> House {
+        open(&self.store(), packages)
+    }
+}
+
+fn open(store: &Path, packages: &[&str]) -> House {
+    House::open(packages, |options| {
+        options.dir = store.to_owned();
+        options.runtime.hang_after = GENEROUS;
+    })
+}
+
+fn launch(version: &str) -> Launch {
+    let options = ActorOptions {
+        restart: Restart::Transient,
+        restart_state: RestartState::LastSnapshot,
+        intensity: Intensity { restarts_max: 7, period: Duration::from_secs(9) },
+        parent: None,
+    };
+    Launch { version: Some(version.parse().expect("a version")), options }
+}
+
+fn define(house: &House, addr: &str, version: &str) -> ActorRef {
+    let defined = house.block_on(house.system.define(addr, launch(version), Start::default()));
+    defined.unwrap_or_else(|error| panic!("{addr}: {}", chain(&error)))
+}
+
+/// Closes the system; the codes of those that could not be saved.
+fn close(house: &House, timeout: Duration) -> Vec<(String, Option<String>)> {
+    let closed = house.block_on(house.system.close(timeout)).expect("the store reads");
+    let code = |closed: Defined<()>| (closed.addr.path().to_owned(), closed.outcome.err().map(|e| e.code().to_owned()));
+    closed.into_iter().map(code).collect()
+}
+
+fn come_back(house: &House) -> Vec<Defined<CameBack>> {
+    house.block_on(house.system.start_defined()).expect("the store reads")
+}
+
+/// All came back, with their state or not.
+#[track_caller]
+fn all_back(house: &House, with_state: bool) -> Vec<ActorRef> {
+    let back = come_back(house).into_iter().map(|defined| match defined.outcome {
+        Ok(back) => {
+            assert_eq!(back.with_state, with_state, "{}", defined.addr);
+            back.actor
+        }
+        Err(error) => panic!("{}: {}", defined.addr, chain(&error)),
+    });
+    back.collect()
+}
+
+fn what_is_defined_comes_back_on_the_version_and_with_the_state_that_it_was_closed_with() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let (a, b) = (define(&house, "probe/a", "1.0.0"), define(&house, "probe/b", "3.0.0"));
+    let passing = probe::start(&house, "probe/passing", "1.0.0");
+    for actor in [&a, &b, &passing] {
+        (0..3).for_each(|number| tell(&house, actor, note(0, number)));
+    }
+    assert_eq!(house.moved("probe/a", "2.0.0").outcome, Outcome::Committed);
+    let before: Vec<_> = [&a, &b].map(|actor| (seen(&house, actor).log, state(&house, actor).bytes)).into();
+    assert_eq!(close(&house, GENEROUS), [("probe/a".to_owned(), None), ("probe/b".to_owned(), None)]);
+    drop(house);
+
+    let again = place.life(&[]);
+    let versions = again.system.definitions().expect("the store reads");
+    let versions: Vec<String> = versions.iter().map(|defined| defined.version.to_string()).collect();
+    assert_eq!(versions, ["2.0.0", "3.0.0"]);
+    let back = all_back(&again, true);
+    assert_eq!(back.iter().map(|actor| actor.addr().path()).collect::<Vec<_>>(), ["probe/a", "probe/b"]);
+    for (actor, (log, _)) in back.iter().zip(&before) {
+        let info = actor.info();
+        let options = launch("1.0.0").options;
+        assert_eq!((info.options, &seen(&again, actor).log), (options, log));
+    }
+    let lived = seen(&again, &back[0]);
+    assert_eq!(lives(&lived), ["1: started Fresh", "2: started Upgraded", "2: started Restarted"]);
+    assert_eq!((lived.version, back[0].info().generation), (2, Generation(1)));
+    assert!(come_back(&again).is_empty(), "who runs is not started twice");
+    // It goes on being upgraded, and comes back again.
+    assert_eq!(again.moved("probe/a", "3.0.0").outcome, Outcome::Committed);
+    tell(&again, &back[0], note(0, 3));
+    probe::whole(&seen(&again, &back[0]).log, &[4]);
+    close(&again, GENEROUS);
+    drop(again);
+    let third = place.life(&[]);
+    let back = all_back(&third, true);
+    probe::whole(&seen(&third, &back[0]).log, &[4]);
+    assert_eq!((seen(&third, &back[0]).version, back[0].info().generation), (3, Generation(2)));
+}
+
+fn who_still_has_messages_is_given_time_to_handle_them_before_it_is_saved() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let actor = define(&house, "probe/a", "1.0.0");
+    let busy = Busy::make(&house, &actor);
+    (0..500).for_each(|number| tell(&house, &actor, note(0, number)));
+    let system = house.system.clone();
+    let closing = house.spawn(async move { system.close(GENEROUS).await });
+    // It is closed with five hundred messages before it.
+    assert_eq!(actor.info().queued_messages, 500);
+    drop(busy);
+    let closed = house.block_on(closing).expect("it ends").expect("the store reads");
+    assert!(closed.iter().all(|defined| defined.outcome.is_ok()), "{closed:?}");
+    drop(house);
+    let again = place.life(&[]);
+    let back = all_back(&again, true);
+    probe::whole(&seen(&again, &back[0]).log, &[500]);
+}
+
+/// Run in a process of its own, which is killed in the middle of its work.
+fn crashes() {
+    let store = PathBuf::from(std::env::var("TENERAL_TEST_STORE").expect("the parent says where"));
+    let house = open(&store, probe::ALL);
+    for actor in come_back(&house) {
+        let actor = actor.outcome.expect("it comes back").actor;
+        tell(&house, &actor, note(1, 0));
+        seen(&house, &actor);
+    }
+    if house.system.actor("probe/a").is_err() {
+        let actor = define(&house, "probe/a", "1.0.0");
+        tell(&house, &actor, note(0, 0));
+        assert_eq!(house.moved("probe/a", "2.0.0").outcome, Outcome::Committed);
+        seen(&house, &actor);
+    }
+    println!("at work");
+    // As kill -9: nothing is closed, nothing is written.
+    let pid = std::process::id().to_string();
+    let killed = std::process::Command::new("kill").args(["-9", &pid]).status();
+    panic!("a process that was killed went on: {killed:?}");
+}
+
+#[track_caller]
+fn crash_in(place: &Place) {
+    let output = child::command("defined-crash").env("TENERAL_TEST_STORE", place.store()).output();
+    let output = output.expect("this binary runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(!output.status.success() && said.contains("at work"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn after_a_crash_a_defined_actor_comes_back_on_its_version_and_from_its_arguments() {
+    let place = Place::new();
+    crash_in(&place);
+    let house = place.life(&[]);
+    let back = all_back(&house, false);
+    let seen = seen(&house, &back[0]);
+    assert_eq!((seen.version, seen.log.len()), (2, 0), "the version that wrote its state, and no state");
+}
+
+fn a_state_is_used_once_and_never_again_after_a_crash() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let actor = define(&house, "probe/a", "1.0.0");
+    tell(&house, &actor, note(0, 0));
+    close(&house, GENEROUS);
+    drop(house);
+    // It comes back with its state, does something, and the host is killed.
+    crash_in(&place);
+    let again = place.life(&[]);
+    let back = all_back(&again, false);
+    assert_eq!(seen(&again, &back[0]).log, [], "a state that it has outlived would be a lie");
+}
+
+fn one_that_cannot_come_back_keeps_nobody_else_and_keeps_what_it_had() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let (bad, good) = (define(&house, "probe/bad", "1.0.0"), define(&house, "probe/good", "1.0.0"));
+    for actor in [&bad, &good] {
+        tell(&house, actor, note(0, 0));
+    }
+    trap(&house, &bad, "restore", "error");
+    close(&house, GENEROUS);
+    drop(house);
+    let again = place.life(&[]);
+    for _ in 0..2 {
+        // Each time it is tried anew.
+        let mut back = come_back(&again).into_iter().filter(|defined| defined.addr.path() == "probe/bad");
+        let error = back.next().expect("it is defined").outcome.map(drop).expect_err("it refuses");
+        assert!(error.code() == "SYS-START" && chain(&error).contains("restore refuses, as told"), "{}", chain(&error));
+    }
+    let good = again.system.actor("probe/good").expect("it is there");
+    probe::whole(&seen(&again, &good).log, &[1]);
+}
+
+fn what_is_undefined_does_not_come_back() {
+    let place = Place::new();
+    let house = place.life(&["probe-v1"]);
+    define(&house, "probe/a", "1.0.0");
+    define(&house, "probe/b", "1.0.0");
+    house.system.undefine("probe/a").expect("the store writes");
+    house.system.undefine("probe/nobody").expect("a no-op");
+    let taken = house.block_on(house.system.define("probe/b", launch("1.0.0"), Start::default()));
+    assert_eq!(taken.map(drop).expect_err("the name is taken").code(), "SYS-START");
+    close(&house, GENEROUS);
+    drop(house);
+    let again = place.life(&[]);
+    let back = all_back(&again, true);
+    assert_eq!(back.iter().map(|actor| actor.addr().path()).collect::<Vec<_>>(), ["probe/b"]);
+}
+
+fn an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let (bad, good) = (define(&house, "probe/bad", "1.0.0"), define(&house, "probe/good", "1.0.0"));
+    tell(&house, &good, note(0, 0));
+    trap(&house, &bad, "save", "panic");
+    let closed = close(&house, GENEROUS);
+    let unsaved = ("probe/bad".to_owned(), Some("SYS-STATE".to_owned()));
+    assert_eq!(closed, [unsaved, ("probe/good".to_owned(), None)]);
+    drop(house);
+    let again = place.life(&[]);
+    let states: Vec<bool> = come_back(&again)
+        .into_iter()
+        .map(|defined| defined.outcome.unwrap_or_else(|error| panic!("{}", chain(&error))).with_state)
+        .collect();
+    assert_eq!(states, [false, true]);
+}

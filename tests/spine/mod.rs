@@ -1,0 +1,59 @@
+//! The promises, each shown through the public API with libraries that came through the whole gate.
+
+mod bad_input;
+mod defined;
+mod faults;
+mod foreign;
+mod json;
+mod lies;
+mod lifetime;
+mod loading;
+mod looking_inside;
+mod messaging;
+mod messaging_bounds;
+mod messaging_versions;
+mod supervision;
+mod trust;
+mod upgrade;
+mod upgrade_failing;
+mod upgrade_interleaved;
+mod upgrade_moving;
+mod upgrade_refused;
+mod upgrade_several;
+mod villain;
+
+use crate::harness::{Test, child::Child};
+
+/// What children run: see [`crate::harness::child`].
+pub(crate) fn children() -> Vec<Child> {
+    [bad_input::CHILDREN, defined::CHILDREN, loading::CHILDREN, upgrade_failing::CHILDREN, villain::CHILDREN].concat()
+}
+
+pub(crate) fn tests() -> Vec<Test> {
+    [
+        bad_input::tests(),
+        defined::tests(),
+        faults::tests(),
+        foreign::tests(),
+        json::tests(),
+        lies::tests(),
+        lifetime::tests(),
+        loading::tests(),
+        looking_inside::tests(),
+        messaging::tests(),
+        messaging_bounds::tests(),
+        messaging_versions::tests(),
+        supervision::tests(),
+        trust::tests(),
+        upgrade::tests(),
+        upgrade_failing::tests(),
+        upgrade_interleaved::tests(),
+        upgrade_moving::tests(),
+        upgrade_refused::tests(),
+        upgrade_several::tests(),
+        villain::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

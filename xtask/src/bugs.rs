@@ -1,0 +1,117 @@
+//! Planted bugs: a promise's tests are worth something when they fail on code that breaks the promise.
+//!
+//! A bug is a feature `bug-<id>` of the crate where it sits, never a default. Each is built in by itself and the tests
+//! of its id are run; they must fail. When all were tried and all were caught, docs/planted-bugs.md says by what.
+
+use crate::suite::{self, Outcome};
+use crate::{Error, cargo, root, write_file};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+
+const SECONDS_MAX: u32 = 900;
+
+const HEAD: &str = "\
+# Planted bugs
+
+Made by `cargo xtask conformance --bugs`; do not edit. A promise's test is worth something when it fails on code that
+breaks the promise: each bug is built in by itself, by the feature `bug-<id>` of its crate, and these tests failed.
+
+| id | planted in | caught by |
+|---|---|---|
+";
+
+/// What became of a planted bug.
+enum Fate {
+    Caught(Vec<String>),
+    /// The tests ran and passed.
+    Missed,
+    /// No test of the promise ran at all: it does not build, it hung, or there is none.
+    NothingRan,
+}
+
+/// Builds each bug in (only those of `ids`, if there are any) and expects its promise's tests to fail.
+pub(crate) fn hunt(ids: &[String]) -> Result<(), Error> {
+    let wanted: BTreeSet<String> = ids.iter().map(|id| id.to_lowercase()).collect();
+    let mut report = Vec::new();
+    let mut rows = String::new();
+    let mut missed = Vec::new();
+    for (id, packages) in planted()? {
+        if !wanted.is_empty() && !wanted.contains(&id) {
+            continue;
+        }
+        let name = id.to_uppercase();
+        report.push(match try_bug(&id, &packages)? {
+            Fate::Caught(tests) => {
+                let places: Vec<String> = packages.iter().map(|package| format!("`{package}`")).collect();
+                let by: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
+                _ = writeln!(rows, "| {name} | {} | {} |", places.join(", "), by.join("<br>"));
+                format!("{name}: caught by {}", tests.join(", "))
+            }
+            Fate::Missed => {
+                missed.push(name.clone());
+                format!("{name}: NOT caught: its tests pass with the bug in")
+            }
+            Fate::NothingRan => {
+                missed.push(name.clone());
+                format!("{name}: NOT caught: none of its tests gave a verdict")
+            }
+        });
+    }
+    println!("\nplanted bugs:\n  {}", report.join("\n  "));
+    if !missed.is_empty() {
+        return Err(Error::NotCaught { ids: missed });
+    }
+    if wanted.is_empty() {
+        write_file(&root().join("docs/planted-bugs.md"), &format!("{HEAD}{rows}"))?;
+    }
+    Ok(())
+}
+
+fn try_bug(id: &str, packages: &[String]) -> Result<Fate, Error> {
+    let features = packages.iter().map(|package| format!("{package}/bug-{id}")).collect::<Vec<_>>().join(",");
+    let filter = format!("{id}_");
+    let mut arguments = vec!["--no-fail-fast", "--tests", "-p", "teneral-cli", "--features", &features];
+    for package in packages.iter().filter(|package| *package != "teneral-cli") {
+        arguments.extend(["-p", package]);
+    }
+    arguments.extend(["--", &filter]);
+    let tests = suite::parse(&suite::run(&arguments, SECONDS_MAX)?);
+    let of_id: Vec<_> = tests
+        .into_iter()
+        .filter(|test| suite::promise_of(&test.name).is_some_and(|p| p.eq_ignore_ascii_case(id)))
+        .collect();
+    let failed: Vec<String> =
+        of_id.iter().filter(|test| test.outcome == Outcome::Failed).map(|test| test.name.clone()).collect();
+    Ok(match (failed.is_empty(), of_id.is_empty()) {
+        (false, _) => Fate::Caught(failed),
+        (true, false) => Fate::Missed,
+        (true, true) => Fate::NothingRan,
+    })
+}
+
+/// Bugs by id, with the packages that know them.
+fn planted() -> Result<BTreeMap<String, Vec<String>>, Error> {
+    let mut planted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for package in metadata()?["packages"].as_array().into_iter().flatten() {
+        let name = package["name"].as_str().unwrap_or_default();
+        for feature in package["features"].as_object().into_iter().flat_map(|features| features.keys()) {
+            if let Some(id) = feature.strip_prefix("bug-") {
+                planted.entry(id.to_owned()).or_default().push(name.to_owned());
+            }
+        }
+    }
+    Ok(planted)
+}
+
+fn metadata() -> Result<Value, Error> {
+    let command = "cargo metadata";
+    let output = cargo()
+        .args(["metadata", "--no-deps", "--format-version", "1"])
+        .output()
+        .map_err(|source| Error::Start { command: command.into(), source })?;
+    if !output.status.success() {
+        return Err(Error::Failed { command: command.into() });
+    }
+    serde_json::from_slice(&output.stdout).map_err(Error::Metadata)
+}

@@ -1,0 +1,82 @@
+//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask freeze`, `cargo xtask benchmarks`.
+//!
+//! Documents that say what holds are made from runs, never by hand, so that they cannot say more than the runs showed.
+#![forbid(unsafe_code)]
+
+mod benchmarks;
+mod bugs;
+mod conformance;
+mod error;
+mod freeze;
+mod suite;
+
+use clap::{Args, Parser};
+use error::Error;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+#[derive(Parser)]
+#[command(about = "What the house makes of itself")]
+enum Task {
+    /// Runs all tests and writes docs/conformance.md: one row a promise.
+    Conformance(ConformanceArgs),
+    /// Builds the actors and writes each schema's fingerprint to `actors/<kind>/schemas.lock`; never changes a line.
+    Freeze,
+    /// Runs the benches and writes docs/benchmarks.md.
+    Benchmarks {
+        /// Only these; all when none is named.
+        names: Vec<String>,
+    },
+}
+
+#[derive(Args)]
+struct ConformanceArgs {
+    /// Reads the output of an earlier `cargo test` instead of running it.
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Writes nothing; fails when docs/conformance.md says other than the run.
+    #[arg(long)]
+    check: bool,
+    /// Builds each planted bug in, one after the other, and expects the tests of its promise to fail.
+    #[arg(long, num_args = 0.., value_name = "ID")]
+    bugs: Option<Vec<String>>,
+}
+
+fn main() -> ExitCode {
+    let done = match Task::parse() {
+        Task::Conformance(ConformanceArgs { bugs: Some(ids), .. }) => bugs::hunt(&ids),
+        Task::Conformance(ConformanceArgs { from, check: true, .. }) => conformance::check(from.as_deref()),
+        Task::Conformance(ConformanceArgs { from, .. }) => conformance::write(from.as_deref()),
+        Task::Freeze => freeze::freeze(),
+        Task::Benchmarks { names } => benchmarks::write(&names),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {}", error::chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The workspace's root.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// The cargo that runs this task.
+fn cargo() -> std::process::Command {
+    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })
+}
+
+fn write_file(path: &Path, text: &str) -> Result<(), Error> {
+    std::fs::write(path, text).map_err(|source| Error::Write { path: path.to_owned(), source })
+}
