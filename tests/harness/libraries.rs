@@ -33,8 +33,19 @@ pub(crate) fn nightly(flags: &str) -> Result<&'static Path, Absent> {
     if !asked.is_ok_and(|asked| asked.status.success()) {
         return Err(Absent("nightly toolchain"));
     }
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _builds = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // Built and copied once: a test that copied it again would take it from under another that reads it.
+    static BUILT: Mutex<BTreeMap<String, &Path>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(kept) = built.get(flags) {
+        return Ok(kept);
+    }
+    let kept = nightly_build(flags);
+    built.insert(flags.to_owned(), kept);
+    Ok(kept)
+}
+
+#[track_caller]
+fn nightly_build(flags: &str) -> &'static Path {
     let (target, folder) = (format!("{}-unknown-linux-gnu", std::env::consts::ARCH), root().join("target/nightly"));
     let mut command = Command::new("rustup");
     command.args(["run", "nightly", "cargo", "build", "--offline", "--locked", "--quiet", "-p", "probe-v2"]);
@@ -47,7 +58,7 @@ pub(crate) fn nightly(flags: &str) -> Result<&'static Path, Absent> {
     // The next flags' library takes this one's place.
     let kept = folder.join(format!("probe_v2{}.so", flags.replace([' ', '='], "")));
     std::fs::copy(folder.join(target).join("debug/examples/libprobe_v2.so"), &kept).expect("the target folder is ours");
-    Ok(Box::leak(kept.into_boxed_path()))
+    Box::leak(kept.into_boxed_path())
 }
 
 /// By package.
