@@ -10,6 +10,7 @@ pub(crate) mod house;
 pub(crate) mod libraries;
 pub(crate) mod probe;
 pub(crate) mod puppet;
+pub(crate) mod served;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use std::path::{Path, PathBuf};
