@@ -4,6 +4,7 @@
 //! proves. It returns nothing (it passes unless it panics), or says that it could not run here and why.
 #![forbid(unsafe_code)]
 
+mod carts;
 mod harness;
 mod laws;
 mod served;
@@ -20,9 +21,10 @@ fn main() {
     // One line a panic: the runner repeats the message, and a backtrace of a test says nothing more.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let arguments = libtest_mimic::Arguments::from_args();
-    let tests: Vec<Test> = [laws::tests(), served::tests(), signing::tests(), terminal::tests(), spine::tests()]
-        .into_iter()
-        .flatten()
-        .collect();
+    let tests: Vec<Test> =
+        [laws::tests(), carts::tests(), served::tests(), signing::tests(), terminal::tests(), spine::tests()]
+            .into_iter()
+            .flatten()
+            .collect();
     libtest_mimic::run(&arguments, tests.into_iter().map(Test::into_trial).collect()).exit();
 }

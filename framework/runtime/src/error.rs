@@ -105,6 +105,20 @@ pub enum TellError<M> {
     },
 }
 
+impl<M> TellError<M> {
+    /// The cause alone, for who does not keep the message.
+    #[must_use]
+    pub fn without_message(self) -> TellError<()> {
+        match self {
+            Self::Closed(_) => TellError::Closed(()),
+            Self::UnknownMessage { name, .. } => TellError::UnknownMessage { message: (), name },
+            Self::UnknownShape { name, .. } => TellError::UnknownShape { message: (), name },
+            Self::TooLarge { bytes, limit_bytes, .. } => TellError::TooLarge { message: (), bytes, limit_bytes },
+            Self::Encode { error, .. } => TellError::Encode { message: (), error },
+        }
+    }
+}
+
 /// Why a message was not accepted at once. It comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TryTellError<M> {

@@ -65,6 +65,33 @@ impl System {
         self.keep(actor, &options).await
     }
 
+    /// The actor of that name, defined at its first use: one actor a customer, a session, a device, that nobody starts
+    /// beforehand. Whoever comes at the same moment gets the same actor.
+    ///
+    /// # Errors
+    /// As [`System::define`], but for an actor that has the name already, which is the answer.
+    pub async fn actor_or_define<A: Wire>(
+        &self,
+        addr: impl ToAddr,
+        launch: Launch,
+        args: A,
+    ) -> Result<ActorRef, SystemError> {
+        let addr = addr.to_addr()?;
+        if let Some(running) = self.runtime().actor(&addr) {
+            return Ok(running);
+        }
+        // One after the other: the store has one writer, and who waited finds the actor that was made meanwhile.
+        let _alone = self.first_uses().lock().await;
+        if let Some(running) = self.runtime().actor(&addr) {
+            return Ok(running);
+        }
+        match self.define(&addr, launch, args).await {
+            // Somebody else starts it by its name at this moment.
+            Err(SystemError::Start { source: StartError::Taken(_), .. }) => self.actor(&addr),
+            defined => defined,
+        }
+    }
+
     /// Starts one defined actor that does not run, as [`System::start_defined`] does; one that runs is left as it is.
     ///
     /// # Errors

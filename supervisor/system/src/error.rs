@@ -1,10 +1,11 @@
 //! Why the system did not do what it was asked: a variant an act, so that a service can match on it.
 
 use semver::Version;
+use std::time::Duration;
 use teneral_contract::addr::AddrError;
 use teneral_contract::{Addr, AskError, EncodeError};
 use teneral_control::trust::TrustError;
-use teneral_runtime::{StartError, StateError};
+use teneral_runtime::{StartError, StateError, TellError};
 use teneral_store::StoreError;
 use teneral_upgrade::{Refused, UpgradeError};
 
@@ -16,6 +17,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-ASK", "an ask without an answer"),
     ("SYS-DEFAULT", "a kind without a default version"),
     ("SYS-DEFINED", "a defined actor that does not run"),
+    ("SYS-FULL", "a mailbox without room"),
     ("SYS-JSON", "JSON that the actor's code cannot read or write"),
     ("SYS-KIND", "no artifact of that kind"),
     ("SYS-MESSAGE", "no message of that name"),
@@ -157,12 +159,20 @@ pub enum SystemError {
         source: StateError,
     },
     /// A message was not accepted.
-    #[error("{addr} did not accept the message: {why}")]
+    #[error("{addr} did not accept the message")]
     Tell {
         /// Whom.
         addr: Addr,
         /// Why.
-        why: String,
+        source: TellError<()>,
+    },
+    /// A mailbox had no room in time.
+    #[error("the mailbox of {addr} had no room within {waited:?}")]
+    Full {
+        /// Whose.
+        addr: Addr,
+        /// How long was waited.
+        waited: Duration,
     },
     /// An ask has no answer.
     #[error("{addr} did not answer")]
@@ -236,6 +246,7 @@ impl SystemError {
             Self::Json { .. } => "SYS-JSON",
             Self::State { .. } => "SYS-STATE",
             Self::Tell { .. } => "SYS-TELL",
+            Self::Full { .. } => "SYS-FULL",
             Self::Ask { .. } => "SYS-ASK",
             Self::Task { .. } => "SYS-TASK",
         }
@@ -273,6 +284,7 @@ impl SystemError {
             Self::Start { source: StartError::Taken(_), .. } => "stop that one first, or take another name".to_owned(),
             Self::Start { .. } => "mend what the cause says; the name is free".to_owned(),
             Self::Tell { .. } => "look at the actor's status and at its version's messages".to_owned(),
+            Self::Full { .. } => "send less, or wait longer: teneral actor show says how much waits".to_owned(),
             Self::Ask { source, .. } => match source {
                 AskError::Timeout => "look at what the actor does, or wait longer".to_owned(),
                 AskError::UnknownMessage(_) | AskError::UnknownShape(_) => {

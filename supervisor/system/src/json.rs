@@ -24,7 +24,7 @@ impl System {
     ///
     /// # Errors
     /// [`SystemError::Actor`]; [`SystemError::Message`] with the nearest names; [`SystemError::Json`] with the place in
-    /// the text; [`SystemError::Tell`].
+    /// the text; [`SystemError::Tell`], [`SystemError::Full`].
     pub async fn tell_json(
         &self,
         addr: impl ToAddr,
@@ -34,10 +34,10 @@ impl System {
     ) -> Result<(), SystemError> {
         let actor = self.actor(addr)?;
         let Encoded { tag, body, .. } = self.encoded(&actor, actor.provider(), message, json, timeout).await?;
-        let refused = |why: String| SystemError::Tell { addr: actor.addr().clone(), why };
+        let addr = actor.addr().clone();
         match tokio::time::timeout(timeout, actor.tell_raw(tag, body)).await {
-            Ok(told) => told.map_err(|why| refused(why.to_string())),
-            Err(_) => Err(refused(format!("its mailbox had no room within {timeout:?}"))),
+            Ok(told) => told.map_err(|why| SystemError::Tell { addr, source: why.without_message() }),
+            Err(_) => Err(SystemError::Full { addr, waited: timeout }),
         }
     }
 

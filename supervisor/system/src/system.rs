@@ -32,6 +32,8 @@ pub(crate) struct Inner {
     library: Arc<Library>,
     upgrades: Upgrades,
     who: String,
+    /// Whose turn it is to make an actor at its first use.
+    first_uses: tokio::sync::Mutex<()>,
 }
 
 impl System {
@@ -55,7 +57,8 @@ impl System {
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
-        Ok(Self { inner: Arc::new(Inner { runtime, library, upgrades, who }) })
+        let first_uses = tokio::sync::Mutex::new(());
+        Ok(Self { inner: Arc::new(Inner { runtime, library, upgrades, who, first_uses }) })
     }
 
     /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
@@ -250,7 +253,7 @@ impl System {
     pub async fn tell<M: Outgoing>(&self, addr: impl ToAddr, message: M) -> Result<(), SystemError> {
         let actor = self.actor(addr)?;
         let told = actor.tell(message).await;
-        told.map_err(|why| SystemError::Tell { addr: actor.addr().clone(), why: why.to_string() })
+        told.map_err(|why| SystemError::Tell { addr: actor.addr().clone(), source: why.without_message() })
     }
 
     /// Asks, waiting at most [`ASK_TIMEOUT`] for room and for the answer.
@@ -376,6 +379,10 @@ impl System {
 
     pub(crate) fn store(&self) -> &EmbeddedStore {
         self.inner.library.store()
+    }
+
+    pub(crate) fn first_uses(&self) -> &tokio::sync::Mutex<()> {
+        &self.inner.first_uses
     }
 
     /// The runtime beneath: pausing by hand, dead letters, quarantine.

@@ -29,6 +29,7 @@ fn status(error: &SystemError) -> StatusCode {
         },
         E::Default { .. } | E::Defined { .. } | E::Quarantined { .. } | E::Tell { .. } => StatusCode::CONFLICT,
         E::Start { source: StartError::Taken(_), .. } => StatusCode::CONFLICT,
+        E::Full { .. } | E::Ask { source: AskError::Full, .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::Ask { source: AskError::Timeout, .. } | E::State { source: StateError::Timeout(_), .. } => {
             StatusCode::GATEWAY_TIMEOUT
         }
