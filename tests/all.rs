@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod carts;
+mod configured;
 mod harness;
 mod laws;
 mod served;
@@ -21,10 +22,17 @@ fn main() {
     // One line a panic: the runner repeats the message, and a backtrace of a test says nothing more.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let arguments = libtest_mimic::Arguments::from_args();
-    let tests: Vec<Test> =
-        [laws::tests(), carts::tests(), served::tests(), signing::tests(), terminal::tests(), spine::tests()]
-            .into_iter()
-            .flatten()
-            .collect();
+    let tests: Vec<Test> = [
+        carts::tests(),
+        configured::tests(),
+        laws::tests(),
+        served::tests(),
+        signing::tests(),
+        terminal::tests(),
+        spine::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
     libtest_mimic::run(&arguments, tests.into_iter().map(Test::into_trial).collect()).exit();
 }

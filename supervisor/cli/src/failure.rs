@@ -46,6 +46,17 @@ impl Failure {
         Self(Box::new(Parts { code, what, causes, now: now.into(), hint: hint.into(), exit: Exit::Off }))
     }
 
+    /// Several things that are wrong at once.
+    pub(crate) fn of_many(
+        code: impl Into<String>,
+        what: String,
+        causes: Vec<String>,
+        now: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self(Box::new(Parts { code: code.into(), what, causes, now: now.into(), hint: hint.into(), exit: Exit::Off }))
+    }
+
     /// The same, with what it is about before what happened.
     pub(crate) fn about(mut self, what: &str) -> Self {
         self.0.what = format!("{what}: {}", self.0.what);

@@ -4,10 +4,12 @@
 #![forbid(unsafe_code)]
 
 mod artifact;
+mod config;
 mod demo;
 mod explain;
 mod failure;
 mod host;
+mod log;
 mod output;
 mod serve;
 mod sign;
@@ -16,9 +18,7 @@ mod table;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
-use std::io::IsTerminal;
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// An actor system whose actors change their code while they live.
 #[derive(Debug, Parser)]
@@ -34,6 +34,9 @@ enum Command {
     Demo(demo::Options),
     /// Serve a directory: run its actors, and do what the other commands ask
     Serve(serve::Serve),
+    /// Say by which values a host goes, and where they came from
+    #[command(subcommand)]
+    Config(config::show::Command),
     /// Look at libraries without running any of their code, and bring them to a host
     #[command(subcommand)]
     Artifact(artifact::Command),
@@ -67,15 +70,17 @@ enum Command {
 
 fn main() -> ExitCode {
     let command = Arguments::parse_from(typed()).command;
-    log_to_stderr(match command {
+    match command {
         // What its bad versions say in their panics stands in the report; in between it would tear the view.
-        Command::Demo(_) => "error,teneral_loader::host=off",
-        Command::Serve(_) => "info",
-        _ => "error",
-    });
+        Command::Demo(_) => log::usual("error,teneral_loader::host=off"),
+        // As its configuration says, which is read first.
+        Command::Serve(_) => {}
+        _ => log::usual("error"),
+    }
     let done = match command {
         Command::Demo(options) => demo::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::Config(command) => config::show::run(&command),
         Command::Artifact(command) => artifact::run(&command),
         Command::Actor(command) => host::actor::run(command),
         Command::Kind(command) => host::kind::run(command),
@@ -103,11 +108,4 @@ fn typed() -> impl Iterator<Item = OsString> {
     let is_demo = std::env::args_os().nth(1).is_some_and(|command| command == "demo");
     let arguments = std::env::args_os().enumerate().filter(move |found| !(is_demo && of_alias(found)));
     arguments.map(|(_, argument)| argument)
-}
-
-/// What `RUST_LOG` asks for, or `usual`; also what plugins log.
-fn log_to_stderr(usual: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    log.with_ansi(std::io::stderr().is_terminal()).init();
 }

@@ -4,18 +4,16 @@
 //! listens no more, lets the actors empty their mailboxes, keeps their states and ends; a second signal ends it at
 //! once, as kill -9 would: what is defined comes back from its start arguments.
 
+use crate::config::{self, Flags, Serving};
 use crate::failure::{Failure, chain};
-use crate::host::Span;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use teneral::served::{Socket, SocketError};
-use teneral::trust::Profile;
-use teneral::{Options, System, SystemError};
+use teneral::{AfterProduction, Options, System, SystemError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long between two looks at upgrades that come to their end.
@@ -24,15 +22,11 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How to serve.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
-    /// The directory that holds artifacts, definitions, journals and the control socket; made if its parent exists
-    #[arg(long, value_name = "DIR", env = "TENERAL_DIR", default_value = ".teneral")]
-    dir: PathBuf,
-    /// Load only what a trusted release key signed; without it this host signs what is pushed with a key of its own
+    #[command(flatten)]
+    flags: Flags,
+    /// Let a directory that was served as production be a development one from now on
     #[arg(long)]
-    production: bool,
-    /// How long a stop may take before actors are cut off
-    #[arg(long, value_name = "TIME", default_value = "30s")]
-    stop_timeout: Span,
+    leave_production: bool,
 }
 
 /// Serves until a signal.
@@ -40,19 +34,27 @@ pub(crate) struct Serve {
 /// # Errors
 /// [`Failure`]: the directory is in use or not this user's, the socket cannot be had, or states were not kept.
 pub(crate) fn run(options: &Serve) -> Result<ExitCode, Failure> {
+    let serving = config::load(&options.flags)?.serving;
+    crate::log::of_host(&serving.log_level, serving.log_format);
+    let mut system = serving.options();
+    if options.leave_production {
+        system.after_production = AfterProduction::Leave;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| machine(&error))?;
-    let done = runtime.block_on(serve(options));
+    let done = runtime.block_on(serve(&serving, system));
     // A turn that hangs keeps a thread; the process does not wait for it.
     runtime.shutdown_background();
     done
 }
 
-async fn serve(Serve { dir, production, stop_timeout }: &Serve) -> Result<ExitCode, Failure> {
+async fn serve(serving: &Serving, options: Options) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    let system = open(dir, *production).await?;
+    let dir = &serving.dir;
+    let system = open(options).await?;
     // Had before anybody comes back, whose state is used up by that; it answers after.
     let socket = Socket::listen(dir).map_err(|error| of_socket(&error))?;
+    let socket = socket.with_connections_max(serving.connections_max);
     for defined in system.start_defined().await.map_err(|error| of_system(&error))? {
         let actor = &defined.addr;
         match defined.outcome {
@@ -66,8 +68,8 @@ async fn serve(Serve { dir, production, stop_timeout }: &Serve) -> Result<ExitCo
             }
         }
     }
-    let (pid, actors) = (std::process::id(), system.actors().len());
-    tracing::info!(dir = %dir.display(), pid, actors, production, "ready");
+    let (pid, actors, profile) = (std::process::id(), system.actors().len(), serving.profile.as_str());
+    tracing::info!(dir = %dir.display(), pid, actors, profile, "ready");
     say_ready();
     tokio::select! {
         never = socket.serve(system.routes()) => match never {},
@@ -75,7 +77,7 @@ async fn serve(Serve { dir, production, stop_timeout }: &Serve) -> Result<ExitCo
     }
     tracing::info!(actors = system.actors().len(), "stopping");
     tokio::select! {
-        stopped = stop(&system, socket, stop_timeout.0) => stopped,
+        stopped = stop(&system, socket, serving.stop_timeout) => stopped,
         () = signals.next() => {
             let error = std::io::Error::other("a second signal");
             let hint = "let it stop by itself, as --stop-timeout says";
@@ -84,9 +86,7 @@ async fn serve(Serve { dir, production, stop_timeout }: &Serve) -> Result<ExitCo
     }
 }
 
-async fn open(dir: &Path, production: bool) -> Result<System, Failure> {
-    let mut options = Options::new(dir);
-    options.profile = if production { Profile::Production } else { Profile::Development };
+async fn open(mut options: Options) -> Result<System, Failure> {
     options.who = std::env::var("USER").map_or_else(|_| own_uid(), |name| format!("user {name}"));
     let opened = tokio::task::spawn_blocking(move || System::open_with(options)).await;
     opened.map_err(|error| machine(&error))?.map_err(|error| of_system(&error))

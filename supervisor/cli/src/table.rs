@@ -4,6 +4,15 @@ use std::fmt::Write as _;
 
 /// Columns as wide as their widest cell, two spaces apart, the first left-aligned and the others to the right.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    aligned(rows, 2)
+}
+
+/// Columns as wide as their widest cell, two spaces apart, all left-aligned: for rows without numbers to compare.
+pub(crate) fn words(rows: &[Vec<String>]) -> String {
+    aligned(rows, usize::MAX)
+}
+
+fn aligned(rows: &[Vec<String>], left: usize) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
     let widths: Vec<usize> = (0..count).map(width).collect();
@@ -11,7 +20,7 @@ pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     for row in rows {
         for (column, cell) in row.iter().enumerate() {
             let width = widths[column];
-            let _ = if column < 2 { write!(text, "{cell:<width$}  ") } else { write!(text, "{cell:>width$}  ") };
+            let _ = if column < left { write!(text, "{cell:<width$}  ") } else { write!(text, "{cell:>width$}  ") };
         }
         text.truncate(text.trim_end().len());
         text.push('\n');

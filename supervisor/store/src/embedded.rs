@@ -42,6 +42,8 @@ const STATE_BYTES_MAX: u64 = 1 << 30;
 /// In table `host`, and the name of the file beside the database.
 const MARKS: &str = "marks";
 
+const SERVED_AS: &str = "served as";
+
 /// The highest version of each kind, and how often they were written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Marks {
@@ -195,6 +197,22 @@ impl EmbeddedStore {
     /// [`StoreError::Limit`] over 64 KiB.
     pub fn private(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         self.dir.as_ref().map_or(Ok(None), |dir| dir.read(name, 64 << 10))
+    }
+
+    /// What the host was last served as; `None`: it was never said.
+    ///
+    /// # Errors
+    /// As every function of [`Store`].
+    pub fn served_as(&self) -> Result<Option<String>, StoreError> {
+        self.db.get(HOST, SERVED_AS)
+    }
+
+    /// Writes down what the host is served as.
+    ///
+    /// # Errors
+    /// As every function of [`Store`] that writes.
+    pub fn serve_as(&self, profile: &str) -> Result<(), StoreError> {
+        self.db.put("keep what the host is served as", HOST, SERVED_AS, &profile)
     }
 
     fn both_marks(&self) -> Result<(Option<Marks>, Option<Marks>), StoreError> {

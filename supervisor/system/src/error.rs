@@ -22,6 +22,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-KIND", "no artifact of that kind"),
     ("SYS-MESSAGE", "no message of that name"),
     ("SYS-NOBODY", "no actor of that kind"),
+    ("SYS-PROFILE", "a production host that was to become a development one"),
     ("SYS-QUARANTINED", "the version is in quarantine"),
     ("SYS-START", "the actor could not be started"),
     ("SYS-STATE", "a state that cannot be read"),
@@ -49,6 +50,9 @@ pub enum SystemError {
     /// Nobody who is trusted here vouches for an artifact.
     #[error("the release is not trusted")]
     Trust(#[source] Box<TrustError>),
+    /// The directory was served as production before.
+    #[error("this directory was served as production, and is to be served as development now")]
+    Profile,
     /// The text is no address.
     #[error("cannot name an actor")]
     Address(#[from] AddrError),
@@ -231,6 +235,7 @@ impl SystemError {
             Self::Gate { refused, .. } => &refused.code,
             Self::Upgrade(error) => error.code(),
             Self::Trust(error) => error.code(),
+            Self::Profile => "SYS-PROFILE",
             Self::Address(_) => "SYS-ADDRESS",
             Self::VersionText { .. } => "SYS-VERSION-TEXT",
             Self::Actor { .. } => "SYS-ACTOR",
@@ -267,6 +272,11 @@ impl SystemError {
             | Self::Version { hint, .. } => hint.clone(),
             Self::Json { .. } => "look at the shapes that its library declares: teneral artifact inspect".to_owned(),
             Self::State { .. } => "look at the actor's status, or wait longer".to_owned(),
+            Self::Profile => {
+                "as before: teneral serve --profile production; to let in what anybody signed here: teneral serve \
+                 --profile development --leave-production"
+                    .to_owned()
+            }
             Self::Address(_) => "write kind/key, as in log-handler/web".to_owned(),
             Self::VersionText { .. } => "write major.minor.patch, as in 1.0.0".to_owned(),
             Self::Default { kind } => {

@@ -42,7 +42,7 @@ pub mod trusted;
 pub use defined::{CameBack, Defined};
 pub use error::{CODES, SystemError};
 pub use name::{Target, ToAddr};
-pub use options::{Admission, Launch, Options};
+pub use options::{Admission, AfterProduction, Launch, Options};
 pub use semver::Version;
 pub use system::{ASK_TIMEOUT, System};
 pub use teneral_contract as contract;

@@ -72,6 +72,10 @@ impl Library {
         Self { store, profile, policy, limits, manifests: Mutex::new(BTreeMap::new()) }
     }
 
+    pub(crate) fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// Largest artifact.
     pub(crate) fn artifact_bytes_max(&self) -> u64 {
         self.policy.bytes_max

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use teneral_control::trust::{Profile, Signed};
 use teneral_loader::{LoaderLimits, Policy};
 use teneral_runtime::{ActorOptions, RuntimeConfig, Spawn};
+use teneral_upgrade::Options as UpgradeOptions;
 
 /// How a system is opened.
 #[derive(Debug, Clone)]
@@ -21,20 +22,34 @@ pub struct Options {
     pub gate: Policy,
     /// How many libraries may be loaded, and how long one may take. They count by process, whatever systems it has.
     pub loader: LoaderLimits,
+    /// What becomes of a directory that was served as production before and is opened as something less.
+    pub after_production: AfterProduction,
+    /// Bounds and choices of the upgrades that are asked for over the control socket, where a request makes none.
+    pub upgrade: UpgradeOptions,
     /// Who asks for upgrades, in journals and reports.
     pub who: String,
 }
 
 impl Options {
-    /// The store in `dir`; a development host; the documented defaults of runtime, gate and loader; turns on the
-    /// runtime's own threads.
+    /// The store in `dir`; a development host, which is refused where a production one was before; the documented
+    /// defaults of runtime, gate, loader and upgrades; turns on the runtime's own threads.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let who = format!("process {}", std::process::id());
         let (gate, loader) = (Policy::standard(), LoaderLimits::standard());
         let (runtime, profile) = (RuntimeConfig::new(), Profile::Development);
-        Self { dir: dir.into(), runtime, spawn: Spawn::Pool, profile, gate, loader, who }
+        let (after_production, upgrade) = (AfterProduction::Refuse, UpgradeOptions::new());
+        Self { dir: dir.into(), runtime, spawn: Spawn::Pool, profile, gate, loader, after_production, upgrade, who }
     }
+}
+
+/// What becomes of a directory that was served as production before and is opened as something less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AfterProduction {
+    /// It is not opened: a profile that was left out by mistake would let in what anybody signed.
+    Refuse,
+    /// It is development from now on: somebody asked for that.
+    Leave,
 }
 
 /// How an artifact is admitted.

@@ -4,14 +4,14 @@
 //! caller never waits on its own worker. Dropping such a future does not stop the work.
 
 use crate::library::{Brought, Library};
-use crate::trusted::{keys, to_record};
+use crate::trusted::{keys, serve_as, to_record};
 use crate::{Admission, Launch, Options, SystemError, Target, ToAddr};
 use semver::Version;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::{Addr, Request, Wire};
-use teneral_control::trust::{KeyId, TrustedKey};
+use teneral_control::trust::{KeyId, Profile, TrustedKey};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{ActorOptions, ActorRef, Outgoing, Runtime, Start, StartArgs, StartError, SystemClock};
 use teneral_store::{EmbeddedStore, Entry, Release, Store, UpgradeId};
@@ -31,6 +31,7 @@ pub(crate) struct Inner {
     runtime: Runtime,
     library: Arc<Library>,
     upgrades: Upgrades,
+    upgrade: UpgradeOptions,
     who: String,
     /// Whose turn it is to make an actor at its first use.
     first_uses: tokio::sync::Mutex<()>,
@@ -40,7 +41,8 @@ impl System {
     /// Opens the system in `dir` with the defaults of [`Options::new`].
     ///
     /// # Errors
-    /// [`SystemError::Store`]: for instance, another process has it open.
+    /// [`SystemError::Store`]: for instance, another process has it open. [`SystemError::Profile`]: it was served as
+    /// production before.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, SystemError> {
         Self::open_with(Options::new(dir))
     }
@@ -50,15 +52,17 @@ impl System {
     /// # Errors
     /// As [`System::open`].
     pub fn open_with(options: Options) -> Result<Self, SystemError> {
-        let Options { dir, runtime: mut config, spawn, profile, gate, loader, who } = options;
+        let Options { dir, runtime: mut config, spawn, profile, gate, loader, after_production, upgrade, who } =
+            options;
         let store = Arc::new(EmbeddedStore::open(&dir)?);
+        serve_as(&store, profile, after_production)?;
         config.epoch = store.next_epoch()?;
         let library = Arc::new(Library::new(Arc::clone(&store), profile, gate, loader));
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
         let first_uses = tokio::sync::Mutex::new(());
-        Ok(Self { inner: Arc::new(Inner { runtime, library, upgrades, who, first_uses }) })
+        Ok(Self { inner: Arc::new(Inner { runtime, library, upgrades, upgrade, who, first_uses }) })
     }
 
     /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
@@ -89,6 +93,18 @@ impl System {
     /// As [`System::push`].
     pub async fn push_bytes(&self, library: Vec<u8>, admission: Admission) -> Result<Release, SystemError> {
         self.blocking("a push", move |inner| inner.library.push(Brought::Bytes(library), admission)).await
+    }
+
+    /// What this host is served as.
+    #[must_use]
+    pub fn profile(&self) -> Profile {
+        self.inner.library.profile()
+    }
+
+    /// Bounds and choices of upgrades where a request on the control socket makes none.
+    #[must_use]
+    pub fn upgrade_options(&self) -> UpgradeOptions {
+        self.inner.upgrade
     }
 
     /// Largest artifact that the gate lets in, in bytes.

@@ -1,8 +1,8 @@
 //! Trust as the store keeps it: the keys, what each artifact was signed with, and the key that a development host makes
 //! for itself.
 
-use crate::SystemError;
 use crate::error::chain;
+use crate::{AfterProduction, SystemError};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use teneral_contract::{Digest, Manifest};
@@ -52,6 +52,20 @@ pub fn read_beside(artifact: &Path) -> Result<Option<Signed>, TrustError> {
     let signature = read(&signature_path(&release), "signature", SIGNATURE_BYTES_MAX)?.unwrap_or_default();
     let signature = String::from_utf8(signature).map_err(|_| TrustError::Form("it is no text".to_owned()))?;
     Ok(Some(Signed { release: bytes, signature }))
+}
+
+/// Writes down what a directory is served as. What was production stays that until somebody asks for less.
+pub(crate) fn serve_as(store: &EmbeddedStore, profile: Profile, after: AfterProduction) -> Result<(), SystemError> {
+    let before = store.served_as()?;
+    let was_production = before.as_deref() == Some(Profile::Production.as_str());
+    if was_production && profile == Profile::Development && after == AfterProduction::Refuse {
+        return Err(SystemError::Profile);
+    }
+    // Written only when it changes: a full disk must not keep a host from starting.
+    if before.as_deref() != Some(profile.as_str()) {
+        store.serve_as(profile.as_str())?;
+    }
+    Ok(())
 }
 
 /// A key as the store keeps it.

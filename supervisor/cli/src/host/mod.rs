@@ -9,13 +9,13 @@ pub(crate) mod key;
 pub(crate) mod kind;
 pub(crate) mod upgrade;
 
+use crate::config::Where;
 use crate::failure::Failure;
 use crate::output;
 use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::IsTerminal;
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -27,9 +27,8 @@ const PATIENCE: Duration = Duration::from_millis(500);
 /// Which host, and how to print.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Host {
-    /// The host's directory
-    #[arg(long, value_name = "DIR", env = "TENERAL_DIR", default_value = ".teneral")]
-    pub(crate) dir: PathBuf,
+    #[command(flatten)]
+    place: Where,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -41,10 +40,11 @@ impl Host {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Failure::new("CLI-MACHINE", &error, "nothing was asked for", "mend what the cause says, and try again")
         })?;
+        let client = Client::new(&self.place.dir()?);
         let (shows, begun) = (std::io::stderr().is_terminal(), Instant::now());
         let mut shown = false;
         let answer = runtime.block_on(async {
-            let mut work = std::pin::pin!(ask(Client::new(&self.dir)));
+            let mut work = std::pin::pin!(ask(client));
             loop {
                 match tokio::time::timeout(PATIENCE, &mut work).await {
                     Ok(answer) => break answer,

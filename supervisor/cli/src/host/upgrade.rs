@@ -11,10 +11,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use teneral::api::client::part;
-use teneral::api::wire::{Apply, Upgrade, UpgradeView};
+use teneral::api::wire::{Apply, Choices, Upgrade, UpgradeView};
 use teneral::store::{Entry, StepResult};
 use teneral::upgrade::{Downgrades, PathlessPolicy, StateMode};
-use teneral::{Plan, Report, UpgradeOptions};
+use teneral::{Plan, Report};
 
 /// How long between two looks at an upgrade that somebody else asked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -79,15 +79,15 @@ pub(crate) struct ApplyOptions {
 /// Bounds and choices of an upgrade.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Bounds {
-    /// How long one actor may be paused, migration included [default: 1s]
+    /// How long one actor may be paused, migration included [default: as the host's configuration says, 1s]
     #[arg(long, value_name = "TIME")]
     max_pause: Option<Span>,
-    /// How long to wait for one actor's message boundary [default: 5s]
+    /// How long to wait for one actor's message boundary [default: as the host's configuration says, 5s]
     #[arg(long, value_name = "TIME")]
     quiesce_timeout: Option<Span>,
-    /// What becomes of the state
-    #[arg(long, value_enum, default_value = "migrate")]
-    state: State,
+    /// What becomes of the state [default: migrate]
+    #[arg(long, value_enum)]
+    state: Option<State>,
     /// Let actors go back to an older version
     #[arg(long)]
     allow_downgrade: bool,
@@ -106,20 +106,20 @@ enum State {
 }
 
 impl Bounds {
-    fn options(&self) -> UpgradeOptions {
-        let mut options = UpgradeOptions::new();
-        options.max_pause = self.max_pause.map_or(options.max_pause, |span| span.0);
-        options.quiesce_timeout = self.quiesce_timeout.map_or(options.quiesce_timeout, |span| span.0);
-        if self.state == State::Reset {
-            options.state = StateMode::Reset;
+    /// What was typed; all else is as the host has it.
+    fn choices(&self) -> Choices {
+        let micros = |span: Option<Span>| span.map(|span| u64::try_from(span.0.as_micros()).unwrap_or(u64::MAX));
+        Choices {
+            state: self.state.map(|state| match state {
+                State::Migrate => StateMode::Migrate,
+                State::Reset => StateMode::Reset,
+            }),
+            max_pause_us: micros(self.max_pause),
+            quiesce_timeout_us: micros(self.quiesce_timeout),
+            downgrades: self.allow_downgrade.then_some(Downgrades::Allow),
+            pathless: self.allow_dead_letters.then_some(PathlessPolicy::DeadLetter),
+            ..Choices::default()
         }
-        if self.allow_downgrade {
-            options.downgrades = Downgrades::Allow;
-        }
-        if self.allow_dead_letters {
-            options.pathless = PathlessPolicy::DeadLetter;
-        }
-        options
     }
 }
 
@@ -163,7 +163,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
 }
 
 fn plan(Wanted { target, to, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
-    let body = Upgrade { target, to, options: Some(bounds.options()), reason: String::new(), request: None };
+    let body = Upgrade { target, to, options: Some(bounds.choices()), reason: String::new(), request: None };
     let plan: Plan = host.call(async |client| client.post("/v1/upgrades/plan", &body).await).map_err(as_typed)?;
     host.print(&plan, planned)
 }
@@ -208,7 +208,7 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
     let (request, wanted) = (request_id.clone(), to.clone());
     let applied: Result<Report, Failure> = match (target, to, plan) {
         (Some(target), Some(to), _) => {
-            let body = Upgrade { target, to, options: Some(bounds.options()), reason, request };
+            let body = Upgrade { target, to, options: Some(bounds.choices()), reason, request };
             host.call(async |client| client.post("/v1/upgrades/run", &body).await)
         }
         (_, _, plan) => {

@@ -88,6 +88,7 @@ pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
     room: Arc<Semaphore>,
+    connections_max: usize,
     /// Dropped, it tells every connection to answer what it has and to end.
     open: watch::Sender<()>,
 }
@@ -117,7 +118,16 @@ impl Socket {
         let listener = UnixListener::bind(&path).map_err(failed)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
         let (room, (open, _)) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), watch::channel(()));
-        Ok(Self { listener, path, room, open })
+        Ok(Self { listener, path, room, connections_max: CONNECTIONS_MAX, open })
+    }
+
+    /// The same with room for so many connections at a time, instead of [`CONNECTIONS_MAX`]; to be said before it
+    /// serves.
+    #[must_use]
+    pub fn with_connections_max(mut self, connections_max: usize) -> Self {
+        self.connections_max = connections_max;
+        self.room = Arc::new(Semaphore::new(connections_max));
+        self
     }
 
     /// Answers with `router` until the future is dropped. Connections go on until the socket is dropped, and then to
@@ -127,7 +137,7 @@ impl Socket {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
                     let (room, open) = (Arc::clone(&self.room), self.open.subscribe());
-                    tokio::spawn(admit(stream, room, open, router.clone()));
+                    tokio::spawn(admit(stream, (room, self.connections_max), open, router.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a caller of the control socket was not let in");
@@ -140,8 +150,8 @@ impl Socket {
     /// Lets nobody in any more, and waits until everybody inside has the answer that is owed, at most `timeout`.
     pub async fn close(self, timeout: Duration) {
         let room = Arc::clone(&self.room);
+        let places = u32::try_from(self.connections_max).unwrap_or(u32::MAX);
         drop(self);
-        let places = u32::try_from(CONNECTIONS_MAX).unwrap_or(u32::MAX);
         if tokio::time::timeout(timeout, room.acquire_many(places)).await.is_err() {
             tracing::warn!("callers of the control socket are left without an answer");
         }
@@ -156,7 +166,12 @@ impl Drop for Socket {
     }
 }
 
-async fn admit(stream: UnixStream, room: Arc<Semaphore>, open: watch::Receiver<()>, router: Router) {
+async fn admit(
+    stream: UnixStream,
+    (room, connections_max): (Arc<Semaphore>, usize),
+    open: watch::Receiver<()>,
+    router: Router,
+) {
     let peer = stream.peer_cred().map(|peer| peer.uid());
     let refused = match (peer, room.try_acquire_owned()) {
         (Ok(uid), Ok(place)) if may_command(uid, own_uid()) => return converse(stream, place, open, router).await,
@@ -173,7 +188,7 @@ async fn admit(stream: UnixStream, room: Arc<Semaphore>, open: watch::Receiver<(
         (Ok(_), _) => ApiError::request(
             StatusCode::SERVICE_UNAVAILABLE,
             "CTL-BUSY",
-            format!("{CONNECTIONS_MAX} callers are connected, and there is no room for another"),
+            format!("{connections_max} callers are connected, and there is no room for another"),
             "try again, or end commands that wait",
         ),
     };

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_store::{Entry, UpgradeId};
-use teneral_upgrade::{Options, Plan};
+use teneral_upgrade::{Downgrades, Options, PathlessPolicy, Plan, StateMode};
 
 /// The header with the release file of a pushed artifact, in base64.
 pub const RELEASE_HEADER: &str = "teneral-release";
@@ -28,6 +29,8 @@ pub struct Health {
     pub version: Version,
     /// Its process id.
     pub pid: u32,
+    /// `development` or `production`.
+    pub profile: String,
     /// Actors that are up.
     pub actors: usize,
     /// Upgrades at work.
@@ -207,13 +210,50 @@ pub struct Upgrade {
     pub target: String,
     /// To which version.
     pub to: Version,
-    /// Bounds and choices; none: the documented defaults.
-    pub options: Option<Options>,
+    /// Bounds and choices; what is left out is as the host's configuration has it.
+    pub options: Option<Choices>,
     /// Why, for journal and report.
     #[serde(default)]
     pub reason: String,
     /// What the caller calls its request, so that it may ask again: one of that name is run, ever.
     pub request: Option<String>,
+}
+
+/// Bounds and choices of an upgrade, as far as its caller makes any.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Choices {
+    /// What becomes of the state.
+    pub state: Option<StateMode>,
+    /// How long one actor may be paused, migration included.
+    pub max_pause_us: Option<u64>,
+    /// How long to wait for one actor's message boundary.
+    pub quiesce_timeout_us: Option<u64>,
+    /// How long to wait for another upgrade that has one of the actors.
+    pub queue_timeout_us: Option<u64>,
+    /// Largest snapshot.
+    pub snapshot_bytes_max: Option<usize>,
+    /// Whether an older version may be gone back to.
+    pub downgrades: Option<Downgrades>,
+    /// What becomes of waiting messages that the new code has no path for.
+    pub pathless: Option<PathlessPolicy>,
+}
+
+impl Choices {
+    /// These, and `otherwise` where there is none.
+    #[must_use]
+    pub fn or(self, otherwise: Options) -> Options {
+        let time = |us: Option<u64>, otherwise| us.map_or(otherwise, Duration::from_micros);
+        Options {
+            state: self.state.unwrap_or(otherwise.state),
+            max_pause: time(self.max_pause_us, otherwise.max_pause),
+            quiesce_timeout: time(self.quiesce_timeout_us, otherwise.quiesce_timeout),
+            queue_timeout: time(self.queue_timeout_us, otherwise.queue_timeout),
+            snapshot_bytes_max: self.snapshot_bytes_max.unwrap_or(otherwise.snapshot_bytes_max),
+            downgrades: self.downgrades.unwrap_or(otherwise.downgrades),
+            pathless: self.pathless.unwrap_or(otherwise.pathless),
+        }
+    }
 }
 
 /// A plan to be applied as it is.

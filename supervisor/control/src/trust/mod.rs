@@ -30,6 +30,17 @@ pub enum Profile {
     Production,
 }
 
+impl Profile {
+    /// Its word: `development` or `production`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Development => "development",
+            Self::Production => "production",
+        }
+    }
+}
+
 /// A release that a trusted key has signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vouched {

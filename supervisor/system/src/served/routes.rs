@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, signed, whole};
 use super::care;
-use crate::{Admission, Launch, System, SystemError, UpgradeOptions};
+use crate::{Admission, Launch, System, SystemError};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -102,8 +102,9 @@ async fn no_path(request: Request) -> ApiError {
 
 async fn health(State(system): State<System>) -> Answer<Health> {
     let version = Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(Version::new(0, 0, 0));
-    let (pid, actors, upgrades) = (std::process::id(), system.actors().len(), system.running());
-    Ok(Json(Health { version, pid, actors, upgrades }))
+    let (pid, profile) = (std::process::id(), system.profile().as_str().to_owned());
+    let (actors, upgrades) = (system.actors().len(), system.running());
+    Ok(Json(Health { version, pid, profile, actors, upgrades }))
 }
 
 async fn artifacts(State(system): State<System>) -> Answer<Vec<Release>> {
@@ -384,7 +385,7 @@ fn named(plan: Plan, request: Option<&str>) -> Plan {
 
 async fn planned(system: &System, body: Upgrade) -> Result<Plan, ApiError> {
     let Upgrade { target, to, options, reason, request } = body;
-    let options = options.unwrap_or_else(UpgradeOptions::new);
+    let options = options.unwrap_or_default().or(system.upgrade_options());
     let plan = system.plan(target.as_str(), &to.to_string(), options).await?.because(&reason);
     Ok(named(plan, request.as_deref()))
 }

@@ -1,0 +1,163 @@
+//! The keys that have one value each: what they are called, in what they are counted, within what they lie, and where
+//! they go. The defaults are those of the parts that they go to.
+
+use super::value::{Format, Slot};
+use std::path::PathBuf;
+use std::time::Duration;
+use teneral::api::CONNECTIONS_MAX;
+use teneral::loader::{LoaderLimits, Policy};
+use teneral::store::ARTIFACT_BYTES_MAX;
+use teneral::trust::Profile;
+use teneral::{Options, RuntimeConfig, UpgradeOptions};
+
+/// All that a host is told before it starts.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    /// Where it lives.
+    pub(crate) dir: PathBuf,
+    /// What it is served as.
+    pub(crate) profile: Profile,
+    /// How long a stop may take.
+    pub(crate) stop_timeout: Duration,
+    /// What it logs: levels, or what `RUST_LOG` takes.
+    pub(crate) log_level: String,
+    /// How it logs.
+    pub(crate) log_format: Format,
+    /// The bounds of its actors.
+    runtime: RuntimeConfig,
+    /// The bounds of its libraries.
+    loader: LoaderLimits,
+    /// Largest artifact.
+    artifact_bytes_max: u64,
+    /// Callers at a time.
+    pub(crate) connections_max: usize,
+    /// Upgrades, where a request does not say.
+    upgrade: UpgradeOptions,
+}
+
+impl Serving {
+    /// The documented defaults.
+    pub(crate) fn usual() -> Self {
+        Self {
+            dir: PathBuf::from(".teneral"),
+            profile: Profile::Development,
+            stop_timeout: Duration::from_secs(30),
+            log_level: "info".to_owned(),
+            log_format: Format::Text,
+            runtime: RuntimeConfig::new(),
+            loader: LoaderLimits::standard(),
+            artifact_bytes_max: Policy::standard().bytes_max,
+            connections_max: CONNECTIONS_MAX,
+            upgrade: UpgradeOptions::new(),
+        }
+    }
+
+    /// How a system is opened for it.
+    pub(crate) fn options(&self) -> Options {
+        let mut options = Options::new(&self.dir);
+        options.profile = self.profile;
+        options.runtime = self.runtime.clone();
+        options.loader = self.loader;
+        options.gate.bytes_max = self.artifact_bytes_max;
+        options.upgrade = self.upgrade;
+        options
+    }
+}
+
+/// A key with one value.
+pub(crate) struct Setting {
+    /// Its name: its table, a dot, and its name there.
+    pub(crate) key: &'static str,
+    /// In what it is counted.
+    pub(crate) unit: &'static str,
+    /// The least and the most: of numbers as they are, of times in milliseconds.
+    pub(crate) bounds: (u64, u64),
+    /// A variable that is older than this program and says the same; it counts more than the program's own.
+    pub(crate) variable: Option<&'static str>,
+    /// Where its value is kept.
+    pub(crate) slot: fn(&mut Serving) -> Slot<'_>,
+}
+
+impl Setting {
+    const fn new(key: &'static str, unit: &'static str, slot: fn(&mut Serving) -> Slot<'_>) -> Self {
+        Self { key, unit, bounds: (0, u64::MAX), variable: None, slot }
+    }
+
+    const fn within(mut self, least: u64, most: u64) -> Self {
+        self.bounds = (least, most);
+        self
+    }
+
+    const fn or_variable(mut self, name: &'static str) -> Self {
+        self.variable = Some(name);
+        self
+    }
+}
+
+/// The directory, which other commands ask for, too.
+pub(crate) const DIR: Setting = Setting::new("dir", "path", |all| Slot::Path(&mut all.dir));
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+/// What waits for one actor, and what one actor keeps.
+const MEMORY_BYTES: u64 = 1 << 30;
+/// What is counted by actor.
+const COUNT: u64 = 1 << 20;
+const THREADS: u64 = 4096;
+/// Each image takes a key of the thread library, which has 1,024.
+const IMAGES: u64 = 1000;
+
+/// All of them, in the order in which they are shown.
+pub(crate) const SETTINGS: &[Setting] = &[
+    DIR,
+    Setting::new("profile", "name", |all| Slot::Profile(&mut all.profile)),
+    Setting::new("stop_timeout", "time", |all| Slot::Time(&mut all.stop_timeout)).within(0, DAY_MS),
+    Setting::new("log.level", "name", |all| Slot::Filter(&mut all.log_level)).or_variable("RUST_LOG"),
+    Setting::new("log.format", "name", |all| Slot::Format(&mut all.log_format)),
+    Setting::new("limits.connections_max", "connections", |all| Slot::Count(&mut all.connections_max)).within(1, 4096),
+    Setting::new("limits.artifact_bytes_max", "bytes", |all| Slot::FileBytes(&mut all.artifact_bytes_max))
+        .within(1, ARTIFACT_BYTES_MAX),
+    Setting::new("limits.images_warn", "images", |all| Slot::Count(&mut all.loader.images_warn)).within(1, IMAGES),
+    Setting::new("limits.images_max", "images", |all| Slot::Count(&mut all.loader.images_max)).within(1, IMAGES),
+    Setting::new("limits.load_timeout", "time", |all| Slot::Time(&mut all.loader.load_timeout)).within(1, DAY_MS),
+    Setting::new("limits.mailbox_messages_max", "messages", |all| Slot::Count(&mut all.runtime.mailbox_messages_max))
+        .within(1, COUNT),
+    Setting::new("limits.mailbox_bytes_max", "bytes", |all| Slot::Bytes(&mut all.runtime.mailbox_bytes_max))
+        .within(1, MEMORY_BYTES),
+    Setting::new("limits.message_bytes_max", "bytes", |all| Slot::Bytes(&mut all.runtime.message_bytes_max))
+        .within(1, MEMORY_BYTES),
+    Setting::new("limits.state_bytes_max", "bytes", |all| Slot::Bytes(&mut all.runtime.state_bytes_max))
+        .within(1, MEMORY_BYTES),
+    Setting::new("limits.effects_per_turn_max", "effects", |all| Slot::Count(&mut all.runtime.effects_per_turn_max))
+        .within(1, COUNT),
+    Setting::new("limits.outbox_effects_max", "effects", |all| Slot::Count(&mut all.runtime.outbox_effects_max))
+        .within(1, COUNT),
+    Setting::new("limits.outbox_timeout", "time", |all| Slot::Time(&mut all.runtime.outbox_timeout)).within(1, DAY_MS),
+    Setting::new("limits.timers_max", "timers", |all| Slot::Count(&mut all.runtime.timers_max)).within(0, COUNT),
+    Setting::new("limits.asks_in_flight_max", "asks", |all| Slot::Count(&mut all.runtime.asks_in_flight_max))
+        .within(0, COUNT),
+    Setting::new("limits.hang_after", "time", |all| Slot::Time(&mut all.runtime.hang_after)).within(1, DAY_MS),
+    Setting::new("limits.actor_start_timeout", "time", |all| Slot::Time(&mut all.runtime.start_timeout))
+        .within(1, DAY_MS),
+    Setting::new("limits.child_stop_timeout", "time", |all| Slot::Time(&mut all.runtime.stop_timeout))
+        .within(1, DAY_MS),
+    Setting::new("limits.dead_letters_max", "messages", |all| Slot::Count(&mut all.runtime.dead_letters_max))
+        .within(1, COUNT),
+    Setting::new("limits.events_max", "events", |all| Slot::Count(&mut all.runtime.events_max)).within(1, COUNT),
+    Setting::new("limits.turn_threads", "threads", |all| Slot::Count(&mut all.runtime.threads)).within(1, THREADS),
+    Setting::new("limits.turn_threads_max", "threads", |all| Slot::Count(&mut all.runtime.threads_max))
+        .within(1, THREADS),
+    Setting::new("limits.blocking_threads_max", "threads", |all| Slot::Count(&mut all.runtime.blocking_threads_max))
+        .within(1, THREADS),
+    Setting::new("upgrade.max_pause", "time", |all| Slot::Time(&mut all.upgrade.max_pause)).within(1, DAY_MS),
+    Setting::new("upgrade.quiesce_timeout", "time", |all| Slot::Time(&mut all.upgrade.quiesce_timeout))
+        .within(1, DAY_MS),
+    Setting::new("upgrade.snapshot_bytes_max", "bytes", |all| Slot::Bytes(&mut all.upgrade.snapshot_bytes_max))
+        .within(1, MEMORY_BYTES),
+];
+
+/// Of each two the first is at most the second.
+pub(crate) const AT_MOST: &[(&str, &str)] = &[
+    ("limits.message_bytes_max", "limits.mailbox_bytes_max"),
+    ("limits.images_warn", "limits.images_max"),
+    ("limits.turn_threads", "limits.turn_threads_max"),
+];
