@@ -4,17 +4,24 @@ use crate::api::{ApiError, SOCKET};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, Parts};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::future::poll_fn;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 /// Largest answer: a state of 64 MiB in JSON.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+
+/// Largest refusal of a request that was not read whole, and how long it may take.
+const EARLY_BYTES_MAX: u64 = 64 << 10;
+const EARLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Speaks to the host of one directory.
 #[derive(Debug, Clone)]
@@ -70,7 +77,8 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ApiError> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.down(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
+        let (mut sender, mut connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
         let talk = async {
             let mut request = Request::builder().method(method).uri(path).header(header::HOST, "teneral");
             for (name, value) in headers {
@@ -86,8 +94,13 @@ impl Client {
             drop(sender);
             Ok((status, bytes))
         };
-        let (talked, _) = tokio::join!(talk, connection);
-        let (status, bytes) = talked?;
+        // Taken apart at its end, not shut down: an answer may lie in it still.
+        let driven = poll_fn(|cx| connection.poll_without_shutdown(cx));
+        let (talked, _) = tokio::join!(talk, driven);
+        let (status, bytes) = match talked {
+            Ok(talked) => talked,
+            Err(lost) => return Err(early(connection.into_parts()).await.unwrap_or(lost)),
+        };
         if status.is_success() {
             return Ok(bytes);
         }
@@ -107,6 +120,20 @@ impl Client {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "CTL-DOWN", error, "nothing was sent", hint)
             .after(format!("no host serves in {dir}"))
     }
+}
+
+/// What the host said before it stopped to listen: a body over its bound is refused unread, so that writing it fails
+/// while the reason waits to be read.
+async fn early(parts: Parts<TokioIo<UnixStream>>) -> Option<ApiError> {
+    let mut bytes = parts.read_buf.to_vec();
+    let mut rest = parts.io.into_inner().take(EARLY_BYTES_MAX);
+    // An end that is none: what came before it counts.
+    let _ = tokio::time::timeout(EARLY_TIMEOUT, rest.read_to_end(&mut bytes)).await;
+    let text = String::from_utf8(bytes).ok()?;
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let status = head.split(' ').nth(1)?.parse().ok()?;
+    let refused: ApiError = serde_json::from_str(body).ok()?;
+    Some(ApiError { status, ..refused })
 }
 
 fn lost(error: &(dyn std::error::Error + 'static)) -> ApiError {
