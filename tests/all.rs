@@ -8,6 +8,7 @@ mod carts;
 mod configured;
 mod harness;
 mod laws;
+mod lifecycle;
 mod served;
 mod signing;
 mod spine;
@@ -26,6 +27,7 @@ fn main() {
         carts::tests(),
         configured::tests(),
         laws::tests(),
+        lifecycle::tests(),
         served::tests(),
         signing::tests(),
         terminal::tests(),

@@ -23,6 +23,13 @@ impl Served {
 
     /// In a directory that another host may have left.
     pub(crate) fn at(desk: TempDir, options: &[&str]) -> Self {
+        let served = Self::launched(desk, options);
+        until("it answers", || served.run(&["actor", "list"]).status.success());
+        served
+    }
+
+    /// The same, whether it answers yet or not.
+    pub(crate) fn launched(desk: TempDir, options: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_teneral"));
         let child = command
             .arg("serve")
@@ -33,9 +40,7 @@ impl Served {
             .stderr(Stdio::null())
             .spawn()
             .expect("the binary runs");
-        let served = Self { desk, child };
-        until("it answers", || served.run(&["actor", "list"]).status.success());
-        served
+        Self { desk, child }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -104,8 +109,17 @@ impl Served {
     }
 
     /// Tells it to stop, and waits until it has.
-    pub(crate) fn stop(mut self) -> (TempDir, ExitStatus) {
+    pub(crate) fn stop(self) -> (TempDir, ExitStatus) {
         self.signal("-TERM");
+        self.ended()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) fn ended(mut self) -> (TempDir, ExitStatus) {
         let ended = self.child.wait().expect("it ends");
         let desk = std::mem::replace(&mut self.desk, TempDir::new().expect("a temporary directory"));
         (desk, ended)

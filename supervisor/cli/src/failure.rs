@@ -28,7 +28,7 @@ enum Exit {
     Off = 1,
     /// It was asked for something that cannot be done as asked.
     Usage = 2,
-    /// No host serves there, as systemctl says it.
+    /// No host serves there, or not now, as systemctl says it.
     Down = 3,
 }
 
@@ -95,7 +95,7 @@ impl Failure {
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let exit = match (&*error.code, error.status) {
-            ("CTL-DOWN", _) => Exit::Down,
+            ("CTL-DOWN" | "CTL-BETWEEN" | "CTL-STARTING" | "CTL-STOPPING", _) => Exit::Down,
             (_, 400 | 404) => Exit::Usage,
             _ => Exit::Off,
         };

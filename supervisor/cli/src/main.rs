@@ -1,6 +1,6 @@
 //! The terminal of teneral: data to stdout, all else to stderr.
 //!
-//! Exit codes: 0, 1 when something is off, 2 when the command cannot be done as it was typed, 3 when no host serves.
+//! Exit codes: 0, 1 when something is off, 2 when the command cannot be done as it was typed, 3 when no host serves, or not yet, or not any more.
 #![forbid(unsafe_code)]
 
 mod artifact;
@@ -34,6 +34,8 @@ enum Command {
     Demo(demo::Options),
     /// Serve a directory: run its actors, and do what the other commands ask
     Serve(serve::Serve),
+    /// Say how a host is; ends with 3 when it does not serve
+    Status(host::status::Status),
     /// Say by which values a host goes, and where they came from
     #[command(subcommand)]
     Config(config::show::Command),
@@ -80,6 +82,7 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Demo(options) => demo::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::Status(options) => host::status::run(&options),
         Command::Config(command) => config::show::run(&command),
         Command::Artifact(command) => artifact::run(&command),
         Command::Actor(command) => host::actor::run(command),

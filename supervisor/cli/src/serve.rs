@@ -1,8 +1,9 @@
-//! `teneral serve`: a host of one directory, from the moment that it answers until it is told to stop.
+//! `teneral serve`: a host of one directory, from the moment that it says how it is until it is told to stop.
 //!
-//! What is defined is back before the socket answers, so that whoever reaches the host finds it whole. At a signal it
-//! listens no more, lets the actors empty their mailboxes, keeps their states and ends; a second signal ends it at
-//! once, as kill -9 would: what is defined comes back from its start arguments.
+//! What is defined is back before the socket takes orders, so that whoever commands the host finds it whole. At a
+//! signal it takes none any more, lets the actors empty their mailboxes, keeps their states and ends; one that is still
+//! starting takes up no further state. A second signal ends it at once, as kill -9 would: what is defined comes back
+//! from its start arguments.
 
 use crate::config::{self, Flags, Serving};
 use crate::failure::{Failure, chain};
@@ -12,12 +13,15 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
-use teneral::served::{Socket, SocketError};
-use teneral::{AfterProduction, Options, System, SystemError};
+use teneral::served::{Phase, Socket, SocketError};
+use teneral::{AfterProduction, CameBack, Defined, Options, System, SystemError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// How long between two looks at upgrades that come to their end.
 const LOOK: Duration = Duration::from_millis(10);
+
+/// How long callers have for the answer that they are owed when all is done.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How to serve.
 #[derive(Debug, clap::Args)]
@@ -50,38 +54,66 @@ pub(crate) fn run(options: &Serve) -> Result<ExitCode, Failure> {
 
 async fn serve(serving: &Serving, options: Options) -> Result<ExitCode, Failure> {
     let mut signals = Signals::new()?;
-    let dir = &serving.dir;
-    let system = open(options).await?;
-    // Had before anybody comes back, whose state is used up by that; it answers after.
-    let socket = Socket::listen(dir).map_err(|error| of_socket(&error))?;
-    let socket = socket.with_connections_max(serving.connections_max);
-    for defined in system.start_defined().await.map_err(|error| of_system(&error))? {
-        let actor = &defined.addr;
-        match defined.outcome {
-            Ok(back) => {
-                let version = back.actor.info().version;
-                tracing::info!(%actor, %version, with_state = back.with_state, "came back");
-            }
-            Err(error) => {
-                let code = error.code();
-                tracing::error!(%actor, code, cause = chain(&error), hint = error.hint(), "did not come back");
-            }
+    let system = tokio::select! {
+        opened = open(options) => opened?,
+        () = signals.next() => {
+            tracing::info!("stopped before the directory was open");
+            return Ok(ExitCode::SUCCESS);
         }
-    }
-    let (pid, actors, profile) = (std::process::id(), system.actors().len(), serving.profile.as_str());
-    tracing::info!(dir = %dir.display(), pid, actors, profile, "ready");
-    say_ready();
-    tokio::select! {
+    };
+    system.enter(Phase::Starting);
+    // Had before anybody comes back, whose state is used up by that.
+    let socket = Socket::listen(&serving.dir).map_err(|error| of_socket(&error))?;
+    let socket = socket.with_connections_max(serving.connections_max);
+    let done = tokio::select! {
         never = socket.serve(system.routes()) => match never {},
-        () = signals.next() => {}
+        done = live(&system, serving, &mut signals) => done,
+    };
+    // Whoever cut it off does not wait for callers.
+    if done.is_ok() {
+        socket.close(LAST_WORDS).await;
     }
+    done
+}
+
+/// From the first actor that comes back to the last one that is kept.
+async fn live(system: &System, serving: &Serving, signals: &mut Signals) -> Result<ExitCode, Failure> {
+    let whole = tokio::select! {
+        back = system.start_defined() => Some(back.map_err(|error| of_system(&error))?),
+        () = signals.next() => None,
+    };
+    if let Some(back) = whole {
+        back.iter().for_each(say_back);
+        system.enter(Phase::Serving);
+        let (pid, actors, profile) = (std::process::id(), system.actors().len(), serving.profile.as_str());
+        tracing::info!(dir = %serving.dir.display(), pid, actors, profile, "ready");
+        notify(b"READY=1");
+        signals.next().await;
+    }
+    // From here on nobody is let in, and no state is taken up.
+    system.enter(Phase::Stopping);
     tracing::info!(actors = system.actors().len(), "stopping");
+    notify(b"STOPPING=1");
     tokio::select! {
-        stopped = stop(&system, socket, serving.stop_timeout) => stopped,
+        stopped = stop(system, serving.stop_timeout) => stopped,
         () = signals.next() => {
             let error = std::io::Error::other("a second signal");
             let hint = "let it stop by itself, as --stop-timeout says";
             Err(Failure::new("CLI-CUT-OFF", &error, "states were not kept", hint))
+        }
+    }
+}
+
+fn say_back(defined: &Defined<CameBack>) {
+    let actor = &defined.addr;
+    match &defined.outcome {
+        Ok(back) => {
+            let version = back.actor.info().version;
+            tracing::info!(%actor, %version, with_state = back.with_state, "came back");
+        }
+        Err(error) => {
+            let code = error.code();
+            tracing::error!(%actor, code, cause = chain(error), hint = error.hint(), "did not come back");
         }
     }
 }
@@ -97,10 +129,12 @@ fn own_uid() -> String {
     std::fs::metadata("/proc/self").map_or_else(|_| "this user".to_owned(), |own| format!("uid {}", own.uid()))
 }
 
-/// Lets nobody in any more, answers who is inside, lets upgrades come to their end, empties mailboxes, keeps states.
-async fn stop(system: &System, socket: Socket, timeout: Duration) -> Result<ExitCode, Failure> {
+/// Answers who was let in, lets upgrades come to their end, empties mailboxes, keeps states.
+async fn stop(system: &System, timeout: Duration) -> Result<ExitCode, Failure> {
     let begun = Instant::now();
-    socket.close(timeout / 3).await;
+    if !system.answered(timeout / 3).await {
+        tracing::warn!("callers of the control socket are left without an answer");
+    }
     while !system.running().is_empty() && begun.elapsed() < timeout / 2 {
         tokio::time::sleep(LOOK).await;
     }
@@ -120,11 +154,11 @@ async fn stop(system: &System, socket: Socket, timeout: Duration) -> Result<Exit
 }
 
 /// Tells systemd, if it asked (`Type=notify`).
-fn say_ready() {
+fn notify(what: &[u8]) {
     let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
     let said = UnixDatagram::unbound().and_then(|socket| match path.as_bytes() {
-        [b'@', name @ ..] => socket.send_to_addr(b"READY=1", &SocketAddr::from_abstract_name(name)?),
-        _ => socket.send_to(b"READY=1", &path),
+        [b'@', name @ ..] => socket.send_to_addr(what, &SocketAddr::from_abstract_name(name)?),
+        _ => socket.send_to(what, &path),
     });
     if let Err(error) = said {
         tracing::warn!(%error, "NOTIFY_SOCKET was not told");

@@ -24,6 +24,7 @@ pub mod record;
 
 pub use embedded::{ARTIFACT_BYTES_MAX, EmbeddedStore, digest_of};
 pub use error::{CODES, StoreError};
+pub use lock::holder_of;
 pub use port::{DiskFault, DiskOp, Faults, NoFaults, Pushed, Store};
 pub use record::{
     ActorEnd, Begin, Definition, End, Entry, Key, Lives, Move, Quarantined, Release, SavedState, Signed, StepDone,

@@ -7,8 +7,13 @@ use crate::StoreError;
 use crate::dir::Dir;
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
+
+/// The file's name in the store's directory.
+const LOCK: &str = "lock";
 
 /// How long a lock of this very process is waited for. A child that it forks has a share in every lock until it has
 /// become another program, so one that was let go a moment ago may still be there.
@@ -26,7 +31,7 @@ pub(crate) struct Lock {
 impl Lock {
     /// Takes the lock, at once or not at all.
     pub(crate) fn take(dir: &Dir) -> Result<Self, StoreError> {
-        let mut file = dir.open_or_make("lock")?;
+        let mut file = dir.open_or_make(LOCK)?;
         let asked = Instant::now();
         loop {
             match file.try_lock() {
@@ -45,6 +50,23 @@ impl Lock {
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
+}
+
+/// The process that has the store in this directory open, if one has. It takes no lock itself, not for a moment: a host
+/// that starts just then would find it taken.
+#[must_use]
+pub fn holder_of(dir: &Path) -> Option<u32> {
+    let path = dir.join(LOCK);
+    let pid = holder(&mut File::open(&path).ok()?)?;
+    let inode = std::fs::metadata(&path).ok()?.ino().to_string();
+    // Of each lock: its number, FLOCK, how, for what, whose, and device and inode of the file.
+    let locks = std::fs::read_to_string("/proc/locks").ok()?;
+    let held = locks.lines().any(|line| {
+        let parts: Vec<&str> = line.split_ascii_whitespace().collect();
+        matches!(parts.as_slice(), [_, "FLOCK", _, _, whose, file, ..]
+            if *whose == pid.to_string() && file.rsplit(':').next() == Some(inode.as_str()))
+    });
+    held.then_some(pid)
 }
 
 fn holder(file: &mut File) -> Option<u32> {

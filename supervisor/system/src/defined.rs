@@ -6,6 +6,7 @@
 //! and is used once: after a crash a volatile actor begins anew from its arguments, never from a state that it has
 //! outlived.
 
+use crate::served::Phase;
 use crate::{Launch, System, SystemError, ToAddr};
 use std::time::{Duration, Instant};
 use teneral_contract::{Addr, Wire};
@@ -156,6 +157,8 @@ impl System {
     /// Starts every defined actor that does not run, each on the version that it had and, after a [`System::close`],
     /// from the state that it had. One that fails keeps nobody else, and keeps its definition and its state.
     ///
+    /// When the system is closed meanwhile, who has not begun by then stays away, with its state as it was kept.
+    ///
     /// # Errors
     /// [`SystemError::Store`] when the definitions cannot be read.
     pub async fn start_defined(&self) -> Result<Vec<Defined<CameBack>>, SystemError> {
@@ -163,7 +166,8 @@ impl System {
         self.blocking("the start of what is defined", move |_| {
             let missing = system.store().definitions()?.into_iter();
             let missing = missing.filter(|definition| system.runtime().actor(&definition.addr).is_none());
-            Ok(missing.map(|definition| system.bring_back(definition)).collect())
+            let wanted = missing.take_while(|_| system.phase() != Phase::Stopping);
+            Ok(wanted.map(|definition| system.bring_back(definition)).collect())
         })
         .await
     }
@@ -185,8 +189,13 @@ impl System {
         };
         let saved = Saved { schema, bytes, generation: Generation(generation) };
         let actor = self.runtime().start_saved(start, saved).map_err(failed)?;
-        // Once: whatever it does from here on, that state knows nothing of it.
-        self.store().forget_state(&addr)?;
+        // Held until it is forgotten: who closes the system meanwhile keeps the actor's state after this, not before.
+        let phase = self.stage().phase.borrow();
+        if *phase != Phase::Stopping {
+            // Once: whatever it does from here on, that state knows nothing of it.
+            self.store().forget_state(&addr)?;
+        }
+        drop(phase);
         Ok(CameBack { actor, with_state: true })
     }
 
@@ -201,6 +210,7 @@ impl System {
     /// [`SystemError::Store`] when the definitions cannot be read; then nobody was stopped.
     pub async fn close(&self, timeout: Duration) -> Result<Vec<Defined<()>>, SystemError> {
         let begun = Instant::now();
+        self.enter(Phase::Stopping);
         let (drain_until, system) = (begun + timeout / 2, self.clone());
         let definitions = self.blocking("a look", move |_| Ok(system.store().definitions()?)).await?;
         let mut closed = Vec::with_capacity(definitions.len());

@@ -4,6 +4,7 @@
 //! caller never waits on its own worker. Dropping such a future does not stop the work.
 
 use crate::library::{Brought, Library};
+use crate::served::Stage;
 use crate::trusted::{keys, serve_as, to_record};
 use crate::{Admission, Launch, Options, SystemError, Target, ToAddr};
 use semver::Version;
@@ -33,6 +34,7 @@ pub(crate) struct Inner {
     upgrades: Upgrades,
     upgrade: UpgradeOptions,
     who: String,
+    stage: Stage,
     /// Whose turn it is to make an actor at its first use.
     first_uses: tokio::sync::Mutex<()>,
 }
@@ -62,7 +64,9 @@ impl System {
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
         let first_uses = tokio::sync::Mutex::new(());
-        Ok(Self { inner: Arc::new(Inner { runtime, library, upgrades, upgrade, who, first_uses }) })
+        Ok(Self {
+            inner: Arc::new(Inner { runtime, library, upgrades, upgrade, who, stage: Stage::new(), first_uses }),
+        })
     }
 
     /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
@@ -391,6 +395,10 @@ impl System {
             let code = error.code();
             tracing::error!(code, %error, upgrade = %report.id, "the new versions of defined actors were not stored");
         }
+    }
+
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.inner.stage
     }
 
     pub(crate) fn store(&self) -> &EmbeddedStore {

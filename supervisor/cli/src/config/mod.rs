@@ -36,9 +36,7 @@ const FILE: &str = "teneral.toml";
 /// Which host.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Where {
-    /// The host's directory; holds artifacts, definitions, journals and the control socket
-    ///
-    /// Without it TENERAL_DIR, or what the configuration says, or .teneral.
+    /// The host's directory; without it TENERAL_DIR, or what the configuration says, or .teneral
     #[arg(long, value_name = "DIR")]
     dir: Option<OsString>,
     /// The host's configuration; without it TENERAL_CONFIG, or teneral.toml where there is one

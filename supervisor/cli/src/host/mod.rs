@@ -1,12 +1,13 @@
 //! Commands to a host that serves: each is one request on its control socket, and there is no other way in.
 //!
-//! * `actor`, `artifact`, `dead_letter`, `key`, `kind`, `upgrade`: the verbs, by what they are about
+//! * `actor`, `artifact`, `dead_letter`, `key`, `kind`, `status`, `upgrade`: the verbs, by what they are about
 
 pub(crate) mod actor;
 pub(crate) mod artifact;
 pub(crate) mod dead_letter;
 pub(crate) mod key;
 pub(crate) mod kind;
+pub(crate) mod status;
 pub(crate) mod upgrade;
 
 use crate::config::Where;

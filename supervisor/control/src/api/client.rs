@@ -39,7 +39,7 @@ impl Client {
     /// Asks for something.
     ///
     /// # Errors
-    /// What the host says; `CTL-DOWN` when none listens, `CTL-CONNECT` when it cannot be reached, `CTL-LOST` when it
+    /// What the host says; `CTL-DOWN` when there is none, `CTL-BETWEEN` when it does not listen yet or any more, `CTL-CONNECT` when it cannot be reached, `CTL-LOST` when it
     /// went away before it answered, `CTL-ANSWER` for an answer that is none.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         read(&self.call(Method::GET, path, &[], Vec::new()).await?)
@@ -115,6 +115,11 @@ impl Client {
             let hint = "run the command as the host's user; mend what the cause says";
             return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "CTL-CONNECT", error, "nothing was sent", hint)
                 .after(format!("cannot reach the host in {dir}"));
+        }
+        if let Some(pid) = self.socket.parent().and_then(teneral_store::holder_of) {
+            let hint = "wait until it serves: teneral status --wait 1m";
+            return ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "CTL-BETWEEN", error, "nothing was sent", hint)
+                .after(format!("the host in {dir}, process {pid}, does not listen: it starts or it stops"));
         }
         let hint = format!("start it: teneral serve --dir {dir}");
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "CTL-DOWN", error, "nothing was sent", hint)

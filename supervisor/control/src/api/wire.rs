@@ -22,11 +22,13 @@ fn no_fields() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
-/// What the host is, and that it serves.
+/// What the host is, and how.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// The version of teneral.
     pub version: Version,
+    /// `starting`, `serving` or `stopping`; only in `serving` anything else is answered.
+    pub status: String,
     /// Its process id.
     pub pid: u32,
     /// `development` or `production`.

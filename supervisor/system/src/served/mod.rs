@@ -1,16 +1,20 @@
 //! The host's end of the control socket: what an operator asks for, done by the system of this process.
 //!
 //! * `routes`: which path is which act
+//! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
 //! * `asked`: requests read, within their bounds
 //! * `refused`: this system's errors in the one shape of the socket
 
 mod asked;
 mod care;
+mod phase;
 mod refused;
 mod routes;
 
 use crate::System;
+pub use phase::Phase;
+pub(crate) use phase::Stage;
 use std::convert::Infallible;
 use std::path::Path;
 pub use teneral_control::api::{Socket, SocketError};

@@ -1,7 +1,7 @@
 //! Which path is which act. Reading is GET, all else is POST.
 
 use super::asked::{Asked, signed, whole};
-use super::care;
+use super::{care, phase};
 use crate::{Admission, Launch, System, SystemError};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_control::api::wire::{
-    ActorView, Apply, Health, KeyView, KindView, Say, SetDefault, Start, Stop, TIMEOUT_MS, Trust, Upgrade, UpgradeView,
+    ActorView, Apply, KeyView, KindView, Say, SetDefault, Start, Stop, TIMEOUT_MS, Trust, Upgrade, UpgradeView,
 };
 use teneral_control::api::{ApiError, BODY_BYTES_MAX};
 use teneral_control::trust::{KeyId, KeyPurpose, PublicKey, TrustError, TrustedKey};
@@ -52,7 +52,7 @@ impl<T: Serialize> IntoResponse for Json<T> {
 pub(super) fn of(system: System) -> Router {
     let artifact_bytes_max = artifact_bytes_max(&system);
     Router::new()
-        .route("/v1/health", get(health))
+        .route(phase::HEALTH, get(phase::health))
         .route("/v1/artifacts", get(artifacts))
         .route("/v1/artifacts/push", post(push).layer(DefaultBodyLimit::max(artifact_bytes_max)))
         .route("/v1/keys", get(keys))
@@ -81,6 +81,7 @@ pub(super) fn of(system: System) -> Router {
         .fallback(no_path)
         .method_not_allowed_fallback(no_path)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(system.clone(), phase::admit))
         .layer(middleware::from_fn(to_the_end))
         .with_state(system)
 }
@@ -98,13 +99,6 @@ async fn to_the_end(request: Request, next: Next) -> Response {
 async fn no_path(request: Request) -> ApiError {
     let what = format!("{} {} is no path of the control API", request.method(), request.uri().path());
     ApiError::request(StatusCode::NOT_FOUND, "CTL-PATH", what, "docs/control.md lists them")
-}
-
-async fn health(State(system): State<System>) -> Answer<Health> {
-    let version = Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(Version::new(0, 0, 0));
-    let (pid, profile) = (std::process::id(), system.profile().as_str().to_owned());
-    let (actors, upgrades) = (system.actors().len(), system.running());
-    Ok(Json(Health { version, pid, profile, actors, upgrades }))
 }
 
 async fn artifacts(State(system): State<System>) -> Answer<Vec<Release>> {

@@ -1,0 +1,116 @@
+//! Whether a host takes orders: from its first moment to its last it says how it is, and all else only in between.
+//!
+//! So whoever asks too early or too late learns that, instead of finding nobody. What was let in is counted: a host that
+//! stops owes it an answer.
+
+use super::routes::{Answer, Json};
+use crate::System;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use semver::Version;
+use std::time::Duration;
+use teneral_control::api::ApiError;
+use teneral_control::api::wire::Health;
+use tokio::sync::watch;
+
+/// The path that always answers.
+pub(super) const HEALTH: &str = "/v1/health";
+
+/// What a host does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// It brings back what is defined.
+    Starting,
+    /// It does what it is asked.
+    Serving,
+    /// It keeps the states of its actors, and ends.
+    Stopping,
+}
+
+impl Phase {
+    /// Its word: `starting`, `serving` or `stopping`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Serving => "serving",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// The phase, and the requests that have no answer yet.
+#[derive(Debug)]
+pub(crate) struct Stage {
+    pub(crate) phase: watch::Sender<Phase>,
+    at_work: watch::Sender<usize>,
+}
+
+impl Stage {
+    /// A system that is opened by hand serves at once.
+    pub(crate) fn new() -> Self {
+        Self { phase: watch::Sender::new(Phase::Serving), at_work: watch::Sender::new(0) }
+    }
+}
+
+/// A request without an answer yet.
+struct AtWork<'a>(&'a watch::Sender<usize>);
+
+impl<'a> AtWork<'a> {
+    fn begin(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl System {
+    /// What this host does. [`Phase::Serving`] unless somebody said otherwise; [`System::close`] says
+    /// [`Phase::Stopping`].
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        *self.stage().phase.borrow()
+    }
+
+    /// Says what this host does. In all phases but [`Phase::Serving`] the control API answers nothing but its health,
+    /// and from [`Phase::Stopping`] on [`System::start_defined`] takes up no further state.
+    pub fn enter(&self, phase: Phase) {
+        self.stage().phase.send_replace(phase);
+    }
+
+    /// Waits until everybody who asked over the control API has the answer that is owed, at most `timeout`; whether
+    /// that is so.
+    pub async fn answered(&self, timeout: Duration) -> bool {
+        let mut at_work = self.stage().at_work.subscribe();
+        tokio::time::timeout(timeout, at_work.wait_for(|count| *count == 0)).await.is_ok()
+    }
+}
+
+pub(super) async fn admit(State(system): State<System>, request: Request, next: Next) -> Response {
+    if request.uri().path() == HEALTH {
+        return next.run(request).await;
+    }
+    // Counted before it is looked: who stops finds it counted, or it finds the stop.
+    let _at_work = AtWork::begin(&system.stage().at_work);
+    let (code, hint) = match system.phase() {
+        Phase::Serving => return next.run(request).await,
+        Phase::Starting => ("CTL-STARTING", "wait until it serves: teneral status --wait 1m"),
+        Phase::Stopping => ("CTL-STOPPING", "wait until it has ended, and start it: teneral serve"),
+    };
+    let what = format!("the host is {}, process {}", system.phase().as_str(), std::process::id());
+    ApiError::request(StatusCode::SERVICE_UNAVAILABLE, code, what, hint).into_response()
+}
+
+pub(super) async fn health(State(system): State<System>) -> Answer<Health> {
+    let version = Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(Version::new(0, 0, 0));
+    let (pid, profile) = (std::process::id(), system.profile().as_str().to_owned());
+    let (status, actors, upgrades) = (system.phase().as_str().to_owned(), system.actors().len(), system.running());
+    Ok(Json(Health { version, status, pid, profile, actors, upgrades }))
+}

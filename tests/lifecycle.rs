@@ -1,0 +1,104 @@
+//! A host's first and last moments: what it says in them, and what becomes of states.
+
+use crate::harness::house::until;
+use crate::harness::served::{Served, text};
+use crate::harness::{Test, test};
+use serde_json::{Value, json};
+use std::fs;
+use std::process::Stdio;
+use tempfile::TempDir;
+use teneral::store::EmbeddedStore;
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost),
+        test(a_host_that_stops_says_so_until_it_has),
+        test(status_says_how_a_host_is_and_waits_for_one),
+    ]
+}
+
+fn status(served: &Served) -> (Option<i32>, Value) {
+    let output = served.run(&["status", "--json"]);
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_default())
+}
+
+fn a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost() {
+    let desk = TempDir::with_prefix("teneral-lifecycle-").expect("a temporary directory");
+    let bounds = "[limits]\nactor_start_timeout = \"10m\"\nhang_after = \"10m\"\n";
+    fs::write(desk.path().join("teneral.toml"), bounds).expect("it is ours");
+    let hold = desk.path().join("go-on");
+    let trap = json!({ "trap": { "step": "restore", "how": format!("hang {}", hold.display()) } }).to_string();
+    let harmless = r#"{"trap": {"step": "", "how": ""}}"#;
+    let served = Served::at(desk, &[]);
+    served.push(&["counter-v1", "probe-v1"]);
+    served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+    served.says(&["actor", "tell", "counter/a", "Add", r#"{"amount": 3}"#]);
+    for (actor, args) in [("probe/b", trap.as_str()), ("probe/c", harmless)] {
+        served.says(&["actor", "start", actor, args, "--version", "1.0.0"]);
+        served.says(&["actor", "tell", actor, "Note", r#"{"sender": 0, "number": 0}"#]);
+    }
+    // Its state as JSON would spring the trap here already.
+    let log = |served: &Served, actor: &str| served.json(&["actor", "ask", actor, "Read"])["reply"]["log"].clone();
+    let before = ["probe/b", "probe/c"].map(|actor| log(&served, actor));
+    let (desk, ended) = served.stop();
+    assert!(ended.success(), "{ended}");
+
+    // The counter is back, the second does not come back by itself, and the third was not looked at.
+    let served = Served::launched(desk, &[]);
+    until("the second is on its way", || hold.with_extension("reached").exists());
+    let (exit, health) = status(&served);
+    assert_eq!((exit, &health["status"], &health["actors"]), (Some(3), &json!("starting"), &json!(1)), "{health:#}");
+    let said = served.refuses(3, "CTL-STARTING", &["actor", "list"]);
+    assert!(said.contains("teneral status --wait"), "{said}");
+    let (desk, ended) = served.stop();
+    assert!(ended.success(), "{ended}");
+    assert!(!hold.exists(), "it ended although the second was still on its way");
+
+    fs::write(&hold, "").expect("it is ours");
+    let served = Served::at(desk, &[]);
+    assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 8);
+    for (actor, before) in ["probe/b", "probe/c"].into_iter().zip(before) {
+        assert_eq!(log(&served, actor), before, "{actor}");
+        assert_eq!(before.as_array().map(Vec::len), Some(1), "{before:#}");
+    }
+}
+
+fn a_host_that_stops_says_so_until_it_has() {
+    let served = Served::new(&["--stop-timeout", "10m"]);
+    served.push(&["probe-v1"]);
+    let hold = served.busy_probe();
+    // What was let in before the stop is answered.
+    let ask = served.command(&["actor", "ask", "probe/a", "Read", "--timeout", "10m"]).stdout(Stdio::piped()).spawn();
+    let ask = ask.expect("the binary runs");
+    until("the request waits", || served.json(&["actor", "show", "probe/a"])["queued_messages"] == 1);
+    served.signal("-TERM");
+    until("it stops", || status(&served).1["status"] == "stopping");
+    assert_eq!(status(&served).0, Some(3));
+    let said = served.refuses(3, "CTL-STOPPING", &["actor", "list"]);
+    assert!(said.contains("the host is stopping, process "), "{said}");
+    fs::write(&hold, "").expect("it is ours");
+    let answered = ask.wait_with_output().expect("it ends");
+    assert!(answered.status.success(), "{}", text(&answered.stdout));
+    let (_desk, ended) = served.ended();
+    assert!(ended.success(), "{ended}");
+}
+
+fn status_says_how_a_host_is_and_waits_for_one() {
+    let desk = TempDir::with_prefix("teneral-lifecycle-").expect("a temporary directory");
+    let down = Served::launched(desk, &["--help"]);
+    down.refuses(3, "CTL-DOWN", &["status"]);
+    let mut waiting = down.command(&["status", "--wait", "10m"]);
+    let waiting = waiting.stdout(Stdio::piped()).spawn().expect("the binary runs");
+    // A process that has the directory and no socket: the first or the last moment of a host's life.
+    let store = EmbeddedStore::open(&down.desk.path().join(".teneral")).expect("nobody has it");
+    let said = down.refuses(3, "CTL-BETWEEN", &["status"]);
+    assert!(said.contains(&format!("process {}", std::process::id())), "{said}");
+    drop(store);
+    let served = Served::launched(down.kill(), &["--production"]);
+    let said = waiting.wait_with_output().expect("it ends");
+    assert!(said.status.success() && text(&said.stdout).starts_with("status    serving\n"), "{}", text(&said.stdout));
+    let (exit, health) = status(&served);
+    assert_eq!((exit, &health["status"]), (Some(0), &json!("serving")), "{health:#}");
+    assert_eq!(health["profile"], "production");
+    assert_eq!(health["pid"], served.pid());
+}
