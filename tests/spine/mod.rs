@@ -13,6 +13,7 @@ mod messaging;
 mod messaging_bounds;
 mod messaging_versions;
 mod supervision;
+mod tampering;
 mod trust;
 mod upgrade;
 mod upgrade_failing;
@@ -26,7 +27,15 @@ use crate::harness::{Test, child::Child};
 
 /// What children run: see [`crate::harness::child`].
 pub(crate) fn children() -> Vec<Child> {
-    [bad_input::CHILDREN, defined::CHILDREN, loading::CHILDREN, upgrade_failing::CHILDREN, villain::CHILDREN].concat()
+    [
+        bad_input::CHILDREN,
+        defined::CHILDREN,
+        loading::CHILDREN,
+        tampering::CHILDREN,
+        upgrade_failing::CHILDREN,
+        villain::CHILDREN,
+    ]
+    .concat()
 }
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -44,6 +53,7 @@ pub(crate) fn tests() -> Vec<Test> {
         messaging_bounds::tests(),
         messaging_versions::tests(),
         supervision::tests(),
+        tampering::tests(),
         trust::tests(),
         upgrade::tests(),
         upgrade_failing::tests(),

@@ -7,7 +7,6 @@ use crate::suite::{self, Outcome};
 use crate::{Error, cargo, root, write_file};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write;
 
 const SECONDS_MAX: u32 = 900;
 
@@ -20,6 +19,9 @@ breaks the promise: each bug is built in by itself, by the feature `bug-<id>` of
 | id | planted in | caught by |
 |---|---|---|
 ";
+
+/// Where it says so.
+const PAGE: &str = "docs/planted-bugs.md";
 
 /// What became of a planted bug.
 enum Fate {
@@ -34,7 +36,7 @@ enum Fate {
 pub(crate) fn hunt(ids: &[String]) -> Result<(), Error> {
     let wanted: BTreeSet<String> = ids.iter().map(|id| id.to_lowercase()).collect();
     let mut report = Vec::new();
-    let mut rows = String::new();
+    let mut rows = if wanted.is_empty() { BTreeMap::new() } else { written() };
     let mut missed = Vec::new();
     for (id, packages) in planted()? {
         if !wanted.is_empty() && !wanted.contains(&id) {
@@ -45,7 +47,7 @@ pub(crate) fn hunt(ids: &[String]) -> Result<(), Error> {
             Fate::Caught(tests) => {
                 let places: Vec<String> = packages.iter().map(|package| format!("`{package}`")).collect();
                 let by: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
-                _ = writeln!(rows, "| {name} | {} | {} |", places.join(", "), by.join("<br>"));
+                rows.insert(name.clone(), format!("| {name} | {} | {} |", places.join(", "), by.join("<br>")));
                 format!("{name}: caught by {}", tests.join(", "))
             }
             Fate::Missed => {
@@ -62,10 +64,18 @@ pub(crate) fn hunt(ids: &[String]) -> Result<(), Error> {
     if !missed.is_empty() {
         return Err(Error::NotCaught { ids: missed });
     }
-    if wanted.is_empty() {
-        write_file(&root().join("docs/planted-bugs.md"), &format!("{HEAD}{rows}"))?;
-    }
-    Ok(())
+    let rows = rows.into_values().map(|row| row + "\n").collect::<String>();
+    write_file(&root().join(PAGE), &format!("{HEAD}{rows}"))
+}
+
+/// The rows of earlier hunts, by name: a hunt for some bugs writes only theirs anew.
+fn written() -> BTreeMap<String, String> {
+    let page = std::fs::read_to_string(root().join(PAGE)).unwrap_or_default();
+    let rows = page.lines().filter_map(|line| {
+        let name = line.strip_prefix("| ")?.split(' ').next()?;
+        (name != "id").then(|| (name.to_owned(), line.to_owned()))
+    });
+    rows.collect()
 }
 
 fn try_bug(id: &str, packages: &[String]) -> Result<Fate, Error> {

@@ -82,7 +82,12 @@ pub(crate) fn seal_path(path: &Path, bytes_max: u64) -> Result<Sealed, SealError
     let mut bytes = Vec::with_capacity(usize::try_from(room).unwrap_or(0));
     let read = File::from(file).take(bytes_max + 1).read_to_end(&mut bytes);
     read.map_err(|error| SealError::Read(error.to_string()))?;
-    seal(bytes, bytes_max)
+    let sealed = seal(bytes, bytes_max)?;
+    if cfg!(feature = "bug-r3") {
+        let again = std::fs::read(path).and_then(sealed_copy).map_err(|error| SealError::Read(error.to_string()))?;
+        return Ok(Sealed { file: again.0, ..sealed });
+    }
+    Ok(sealed)
 }
 
 /// Copies bytes that are at hand into a sealed memfd.

@@ -238,7 +238,7 @@ async fn turn_away(mut stream: UnixStream, why: &ApiError) {
 
 /// This user, and root, who could do anything anyway.
 fn may_command(peer: u32, own: u32) -> bool {
-    peer == own || peer == 0
+    peer == own || peer == 0 || cfg!(feature = "bug-r20")
 }
 
 fn own_uid() -> u32 {

@@ -77,7 +77,9 @@ pub fn vouch(signed: &Signed, keys: &[TrustedKey], profile: Profile, now: Timest
     if let Some(expires) = key.expires.filter(|expires| *expires <= now) {
         return Err(TrustError::KeyExpired { key: id, expires });
     }
-    key.public.verify(&signed.release, &signed.signature)?;
+    if !cfg!(feature = "bug-r2") {
+        key.public.verify(&signed.release, &signed.signature)?;
+    }
     // Only now is it worth reading: nobody else's bytes come near a parser.
     let release = ReleaseFile::parse(&signed.release)?;
     Ok(Vouched { release, key: id })
