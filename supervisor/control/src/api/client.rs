@@ -39,8 +39,9 @@ impl Client {
     /// Asks for something.
     ///
     /// # Errors
-    /// What the host says; `CTL-DOWN` when there is none, `CTL-BETWEEN` when it does not listen yet or any more, `CTL-CONNECT` when it cannot be reached, `CTL-LOST` when it
-    /// went away before it answered, `CTL-ANSWER` for an answer that is none.
+    /// What the host says; `CTL-DOWN` when there is none, `CTL-BETWEEN` when it does not listen yet or any more,
+    /// `CTL-CONNECT` when it cannot be reached, `CTL-LOST` when it went away before it answered, `CTL-ANSWER` for an
+    /// answer that is none.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
         read(&self.call(Method::GET, path, &[], Vec::new()).await?)
     }

@@ -1,7 +1,7 @@
 //! Whether a host takes orders: from its first moment to its last it says how it is, and all else only in between.
 //!
-//! So whoever asks too early or too late learns that, instead of finding nobody. What was let in is counted: a host that
-//! stops owes it an answer.
+//! So whoever asks too early or too late learns that, instead of finding nobody. What was let in is counted: a host
+//! that stops owes it an answer.
 
 use super::routes::{Answer, Json};
 use crate::System;
