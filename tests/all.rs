@@ -4,6 +4,7 @@
 //! proves. It returns nothing (it passes unless it panics), or says that it could not run here and why.
 #![forbid(unsafe_code)]
 
+mod authoring;
 mod carts;
 mod configured;
 mod harness;
@@ -24,14 +25,15 @@ fn main() {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let arguments = libtest_mimic::Arguments::from_args();
     let tests: Vec<Test> = [
+        authoring::tests(),
         carts::tests(),
         configured::tests(),
         laws::tests(),
         lifecycle::tests(),
         served::tests(),
         signing::tests(),
-        terminal::tests(),
         spine::tests(),
+        terminal::tests(),
     ]
     .into_iter()
     .flatten()

@@ -21,13 +21,6 @@ pub(crate) enum Error {
     Stale,
     #[error("{} planted bugs were not caught: {}", ids.len(), ids.join(", "))]
     NotCaught { ids: Vec<String> },
-    #[error("{}: {why}", path.display())]
-    Library { path: PathBuf, why: String },
-    #[error(
-        "{kind} {version}: schema {schema} is locked as {locked} and is now {found}; \
-         a changed shape is a new schema with a migration"
-    )]
-    Locked { kind: String, version: String, schema: u32, locked: String, found: String },
 }
 
 /// An error with its causes on one line.

@@ -1,4 +1,4 @@
-//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask freeze`, `cargo xtask benchmarks`.
+//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask benchmarks`.
 //!
 //! Documents that say what holds are made from runs, never by hand, so that they cannot say more than the runs showed.
 #![forbid(unsafe_code)]
@@ -7,7 +7,6 @@ mod benchmarks;
 mod bugs;
 mod conformance;
 mod error;
-mod freeze;
 mod suite;
 
 use clap::{Args, Parser};
@@ -22,8 +21,6 @@ use std::{
 enum Task {
     /// Runs all tests and writes docs/conformance.md: one row a promise.
     Conformance(ConformanceArgs),
-    /// Builds the actors and writes each schema's fingerprint to `actors/<kind>/schemas.lock`; never changes a line.
-    Freeze,
     /// Runs the benches and writes docs/benchmarks.md.
     Benchmarks {
         /// Only these; all when none is named.
@@ -49,7 +46,6 @@ fn main() -> ExitCode {
         Task::Conformance(ConformanceArgs { bugs: Some(ids), .. }) => bugs::hunt(&ids),
         Task::Conformance(ConformanceArgs { from, check: true, .. }) => conformance::check(from.as_deref()),
         Task::Conformance(ConformanceArgs { from, .. }) => conformance::write(from.as_deref()),
-        Task::Freeze => freeze::freeze(),
         Task::Benchmarks { names } => benchmarks::write(&names),
     };
     match done {

@@ -99,6 +99,52 @@ const fn has(declared: &[Declared], wanted: Declared) -> bool {
     false
 }
 
+/// Length of [`version`], in bytes.
+#[doc(hidden)]
+#[must_use]
+pub const fn version_bytes(own: &str, build: Option<&str>) -> usize {
+    own.len() + if let Some(build) = build { "+dev.".len() + build.len() } else { 0 }
+}
+
+/// The author's version; of a development build, with its number behind: `1.0.0+dev.3`. A version means one artifact
+/// for ever, so that an author who changes the code and not the version needs one for each build. In the order of
+/// versions it comes after the version itself and before the next one.
+///
+/// # Panics
+/// When the build is no number, which as a constant does not compile.
+#[doc(hidden)]
+#[must_use]
+pub const fn version<const BYTES: usize>(own: &str, build: Option<&str>) -> [u8; BYTES] {
+    let mut text = [0; BYTES];
+    let (mut length, mut has_metadata) = (0, false);
+    while length < own.len() {
+        text[length] = own.as_bytes()[length];
+        has_metadata = has_metadata || text[length] == b'+';
+        length += 1;
+    }
+    if let Some(build) = build {
+        let (mark, number) = (if has_metadata { b".dev." } else { b"+dev." }, build.as_bytes());
+        let mut i = 0;
+        while i < mark.len() + number.len() {
+            text[length + i] = if i < mark.len() { mark[i] } else { number[i - mark.len()] };
+            assert!(i < mark.len() || text[length + i].is_ascii_digit(), "TENERAL_DEV_BUILD is a number");
+            i += 1;
+        }
+        assert!(!number.is_empty() && (number[0] != b'0' || number.len() == 1), "TENERAL_DEV_BUILD is a number");
+    }
+    text
+}
+
+/// A [`version`] as text; it is made of texts.
+#[doc(hidden)]
+#[must_use]
+pub const fn text(version: &[u8]) -> &str {
+    match std::str::from_utf8(version) {
+        Ok(text) => text,
+        Err(_) => "",
+    }
+}
+
 /// Reads a state of the schema that it claims to be.
 ///
 /// # Errors
@@ -156,7 +202,7 @@ macro_rules! about {
         const {
             $crate::About::<$actor> {
                 kind: $kind,
-                version: ::core::env!("CARGO_PKG_VERSION"),
+                version: $crate::__version!(),
                 declared: &[$($declared)*],
                 ladder: $crate::about::Ladder {
                     from: &[$($crate::contract::manifest::SchemaEntry::of::<$from>()),*],
@@ -170,6 +216,19 @@ macro_rules! about {
     ($actor:ty, kind = $kind:literal $($rest:tt)*) => {
         $crate::about!(@ [$actor] [$kind] [] [] [] $($rest)*)
     };
+}
+
+/// The package's version. `teneral dev` builds one version many times over: it numbers its builds in the environment.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __version {
+    () => {{
+        const OWN: &str = ::core::env!("CARGO_PKG_VERSION");
+        const BUILD: ::core::option::Option<&str> = ::core::option_env!("TENERAL_DEV_BUILD");
+        const BYTES: [u8; $crate::about::version_bytes(OWN, BUILD)] = $crate::about::version(OWN, BUILD);
+        const TEXT: &str = $crate::about::text(&BYTES);
+        TEXT
+    }};
 }
 
 /// The single steps of a ladder, composed: `from` oldest first, `down` nearest first.
@@ -196,4 +255,16 @@ macro_rules! ladder {
             },
         ]; [$($newer,)* $old,]; $($older,)*)
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{text, version};
+
+    #[test]
+    fn a_development_build_has_its_number_behind_the_version() {
+        assert_eq!(text(&version::<5>("1.0.0", None)), "1.0.0");
+        assert_eq!(text(&version::<12>("1.0.0", Some("10"))), "1.0.0+dev.10");
+        assert_eq!(text(&version::<14>("1.0.0+abc", Some("0"))), "1.0.0+abc.dev.0");
+    }
 }

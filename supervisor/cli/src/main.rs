@@ -5,12 +5,15 @@
 #![forbid(unsafe_code)]
 
 mod artifact;
+mod cargo;
 mod config;
 mod demo;
 mod explain;
 mod failure;
+mod freeze;
 mod host;
 mod log;
+mod new;
 mod output;
 mod serve;
 mod sign;
@@ -33,6 +36,10 @@ struct Arguments {
 enum Command {
     /// Stream a log through actors that are upgraded meanwhile, and account for every message
     Demo(demo::Options),
+    /// Make a workspace for an actor kind of one's own: it builds, tests and loads as it is
+    New(new::New),
+    /// Build the workspace's libraries, and lock the shapes of their states: a locked shape does not change any more
+    Freeze(freeze::Freeze),
     /// Serve a directory: run its actors, and do what the other commands ask
     Serve(serve::Serve),
     /// Say how a host is; ends with 3 when it does not serve
@@ -82,6 +89,8 @@ fn main() -> ExitCode {
     }
     let done = match command {
         Command::Demo(options) => demo::run(&options),
+        Command::New(options) => new::run(&options),
+        Command::Freeze(options) => freeze::run(&options),
         Command::Serve(options) => serve::run(&options),
         Command::Status(options) => host::status::run(&options),
         Command::Config(command) => config::show::run(&command),

@@ -1,0 +1,228 @@
+//! An author's first steps, as real processes: a workspace is made, built by cargo, and what it builds is served.
+//!
+//! All workspaces build into one target folder, so that teneral's own crates are built once; each has a kind of its
+//! own, since the folder holds one library of a name.
+
+use crate::harness::house::until;
+use crate::harness::{Absent, Test, root, test};
+use serde_json::{Value, json};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use tempfile::TempDir;
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(a_new_workspace_builds_tests_signs_and_loads_as_it_is),
+        test(a_new_workspace_is_formatted_and_free_of_warnings),
+        test(a_workspace_is_made_whole_or_not_at_all),
+        test(a_new_workspace_says_where_it_finds_teneral),
+        test(a_schema_is_frozen_once_and_a_frozen_shape_does_not_build_otherwise),
+    ]
+}
+
+/// A directory with workspaces in it, and what an author types there.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Self(TempDir::with_prefix("teneral-author-").expect("a temporary directory"))
+    }
+
+    /// A desk with a workspace of that kind.
+    #[track_caller]
+    fn with(kind: &str) -> Self {
+        let desk = Self::new();
+        let made = desk.run(&["new", kind]);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        desk
+    }
+
+    fn path(&self, path: &str) -> PathBuf {
+        self.0.path().join(path)
+    }
+
+    fn command(&self, program: impl AsRef<std::ffi::OsStr>, dir: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.path(dir)).env_remove("TENERAL_DIR").stdin(Stdio::null());
+        command.env("CARGO_TARGET_DIR", target()).env("CARGO_NET_OFFLINE", "true").env_remove("CARGO_BUILD_TARGET");
+        command
+    }
+
+    fn teneral(&self, dir: &str, arguments: &[&str]) -> Command {
+        self.command(env!("CARGO_BIN_EXE_teneral"), dir, arguments)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.teneral(".", arguments).output().expect("the binary runs")
+    }
+
+    /// What teneral says on stdout in that directory, and that it ends well.
+    #[track_caller]
+    fn says(&self, dir: &str, arguments: &[&str]) -> String {
+        done(&mut self.teneral(dir, arguments))
+    }
+
+    #[track_caller]
+    fn cargo(&self, dir: &str, arguments: &[&str]) -> String {
+        done(&mut self.command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), dir, arguments))
+    }
+
+    /// What is here, by name.
+    fn entries(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.0.path()).expect("it is ours");
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.expect("it reads").file_name().into_string().expect("UTF-8")).collect();
+        names.sort();
+        names
+    }
+
+    #[track_caller]
+    fn refuses(&self, code: &str, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}{}", text(&output.stdout));
+        for part in [format!("error[{code}]: "), "\n  now:   ".to_owned(), "\n  hint:  ".to_owned()] {
+            assert!(said.contains(&part), "{arguments:?}: {said}");
+        }
+        said
+    }
+}
+
+fn target() -> PathBuf {
+    root().join("target/authoring")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[track_caller]
+fn done(command: &mut Command) -> String {
+    let output = command.output().expect("it runs");
+    assert!(output.status.success(), "{command:?}: {}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// Changes a file by one replacement, as an editor's save does.
+#[track_caller]
+fn edit(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).expect("it is there");
+    assert!(text.contains(from), "{}: no {from}", file.display());
+    fs::write(file, text.replacen(from, to, 1)).expect("it is writable");
+}
+
+/// A process that ends with the test.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Ended already, in the tests that end it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn a_new_workspace_builds_tests_signs_and_loads_as_it_is() {
+    let desk = Desk::new();
+    let said = desk.says(".", &["new", "hello"]);
+    for next in ["cd hello\n", "cargo test", "teneral dev"] {
+        assert!(said.contains(&format!("\n  {next}")), "{said}");
+    }
+    let tested = desk.cargo("hello", &["test"]);
+    assert!(tested.contains("test it_greets_by_name_and_counts ... ok"), "{tested}");
+    desk.says("hello", &["key", "generate", "ada", "--no-password"]);
+    let library = target().join("debug/examples/libhello_v1.so");
+    let library = library.to_str().expect("a path that cargo prints");
+    desk.says("hello", &["sign", library, "--key", "ada.key"]);
+    desk.says("hello", &["verify", library, "--key", "ada.pub"]);
+    let mut serve = desk.teneral("hello", &["serve", "--profile", "production"]);
+    let _serving = Process(serve.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs"));
+    let is_up = || desk.teneral("hello", &["actor", "list"]).output().is_ok_and(|output| output.status.success());
+    until("it answers", is_up);
+    desk.says("hello", &["key", "trust", "ada.pub"]);
+    desk.says("hello", &["artifact", "push", library]);
+    desk.says("hello", &["actor", "start", "hello/a", "--version", "0.1.0"]);
+    let said = desk.says("hello", &["actor", "ask", "hello/a", "Greet", r#"{"name": "Ada"}"#, "--json"]);
+    let answer: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(answer["reply"], json!({ "text": "Hello, Ada!", "greeted": 1 }));
+}
+
+fn a_new_workspace_is_formatted_and_free_of_warnings() -> Result<(), Absent> {
+    // A kind whose names sort behind teneral's, as long as any, and whose type the code has another use for.
+    let (behind, taken) = ("zoo-of-the-longest-name-there-is", "message");
+    let desk = Desk::with(behind);
+    desk.says(".", &["new", taken]);
+    for kind in [behind, taken] {
+        let component = |name: &str| desk.command("cargo", kind, &[name, "--version"]).output();
+        if !["fmt", "clippy"].iter().all(|name| component(name).is_ok_and(|output| output.status.success())) {
+            return Err(Absent("rustfmt and clippy"));
+        }
+        desk.cargo(kind, &["fmt", "--all", "--check"]);
+        desk.cargo(kind, &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]);
+    }
+    Ok(())
+}
+
+fn a_workspace_is_made_whole_or_not_at_all() {
+    let desk = Desk::new();
+    for (name, hint) in
+        [("Hello World", "teneral new hello-world"), ("2fa", "teneral new fa"), ("../out", "teneral new out")]
+    {
+        assert!(desk.refuses("NEW-NAME", &["new", name]).contains(hint), "{name}");
+    }
+    desk.refuses("NEW-SOURCE", &["new", "hello", "--teneral", "nowhere"]);
+    desk.refuses("CLI-FILE", &["new", "hello", "--path", "no/such/place"]);
+    assert_eq!(desk.entries(), Vec::<String>::new());
+    fs::create_dir(desk.path("full")).expect("it is ours");
+    fs::write(desk.path("full/notes"), "mine").expect("it is ours");
+    fs::write(desk.path("file"), "mine").expect("it is ours");
+    std::os::unix::fs::symlink("nowhere", desk.path("link")).expect("it is ours");
+    for path in ["full", "file", "link"] {
+        desk.refuses("NEW-EXISTS", &["new", "hello", "--path", path]);
+    }
+    assert_eq!(desk.entries(), ["file", "full", "link"]);
+    assert_eq!(fs::read_to_string(desk.path("full/notes")).expect("it is there"), "mine");
+    fs::create_dir(desk.path("empty")).expect("it is ours");
+    let made: Value =
+        serde_json::from_str(&desk.says(".", &["new", "hello", "--path", "empty", "--json"])).expect("JSON");
+    assert_eq!((&made["kind"], &made["dir"]), (&json!("hello"), &json!("empty")));
+    for file in made["files"].as_array().expect("a list") {
+        assert!(desk.path("empty").join(file.as_str().expect("a path")).is_file(), "{file}");
+    }
+    assert_eq!(desk.entries(), ["empty", "file", "full", "link"]);
+}
+
+fn a_new_workspace_says_where_it_finds_teneral() {
+    let desk = Desk::with("here");
+    let manifest = fs::read_to_string(desk.path("here/Cargo.toml")).expect("it is there");
+    let path = root().join("framework/actor");
+    assert!(manifest.contains(&format!("teneral-actor = {{ path = {:?} }}", path.display().to_string())), "{manifest}");
+    desk.says(".", &["new", "there", "--teneral", "https://example.org/teneral.git#1a2b"]);
+    let manifest = fs::read_to_string(desk.path("there/Cargo.toml")).expect("it is there");
+    let git = r#"teneral-actor = { git = "https://example.org/teneral.git", rev = "1a2b" }"#;
+    assert!(manifest.contains(git), "{manifest}");
+    assert!(!desk.path("there/Cargo.lock").exists(), "a lock goes with a checkout");
+}
+
+fn a_schema_is_frozen_once_and_a_frozen_shape_does_not_build_otherwise() {
+    let desk = Desk::with("frozen");
+    let lock = desk.path("frozen/schemas.lock");
+    let made = fs::read_to_string(&lock).expect("it is there");
+    let frozen: Value = serde_json::from_str(&desk.says("frozen", &["freeze", "--json"])).expect("JSON");
+    assert_eq!((&frozen[0]["schema"], &frozen[0]["added"]), (&json!(1), &json!(false)));
+    assert_eq!(fs::read_to_string(&lock).expect("it is there"), made);
+    fs::remove_file(&lock).expect("it is ours");
+    desk.says("frozen", &["freeze"]);
+    let line = made.lines().last().expect("a line");
+    assert_eq!(fs::read_to_string(&lock).expect("it is there"), format!("{line}\n"));
+    edit(&desk.path("frozen/v1/src/lib.rs"), "    greeted: u64,", "    greeted: u64,\n    last: Option<String>,");
+    edit(&desk.path("frozen/v1/src/lib.rs"), "Self { greeted: 0 }", "Self { greeted: 0, last: None }");
+    let output = desk.teneral("frozen", &["freeze"]).output().expect("the binary runs");
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    for part in ["the shape of schema 1 changed", "error[CARGO-BUILD]: "] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(fs::read_to_string(&lock).expect("it is there"), format!("{line}\n"));
+}
