@@ -14,6 +14,7 @@ mod served;
 mod signing;
 mod spine;
 mod terminal;
+mod verbs;
 
 use harness::Test;
 
@@ -32,6 +33,7 @@ fn main() {
         lifecycle::tests(),
         served::tests(),
         signing::tests(),
+        verbs::tests(),
         spine::tests(),
         terminal::tests(),
     ]

@@ -22,6 +22,7 @@ pub(super) fn tests() -> Vec<Test> {
         test(a_state_is_used_once_and_never_again_after_a_crash),
         test(one_that_cannot_come_back_keeps_nobody_else_and_keeps_what_it_had),
         test(what_is_undefined_does_not_come_back),
+        test(an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind),
         test(an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept),
     ]
 }
@@ -255,4 +256,25 @@ fn an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept() {
         .map(|defined| defined.outcome.unwrap_or_else(|error| panic!("{}", chain(&error))).with_state)
         .collect();
     assert_eq!(states, [false, true]);
+}
+
+fn an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind() {
+    let place = Place::new();
+    let house = place.life(&["probe-v1"]);
+    let system = &house.system;
+    for _ in 0..100 {
+        let (starting, stopping) = (system.clone(), system.clone());
+        let started = house.spawn(async move { starting.define("probe/a", launch("1.0.0"), Start::default()).await });
+        // As soon as it runs, which is before it is written down.
+        let stopped = house.spawn(async move {
+            while stopping.actor("probe/a").is_err() {
+                tokio::task::yield_now().await;
+            }
+            stopping.stop("probe/a", "", GENEROUS).await
+        });
+        house.block_on(started).expect("the caller lives").unwrap_or_else(|error| panic!("{}", chain(&error)));
+        house.block_on(stopped).expect("the caller lives").unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert!(system.actor("probe/a").is_err(), "it was told to stop");
+        assert_eq!(system.definitions().expect("the store reads"), [], "nobody is to come back");
+    }
 }

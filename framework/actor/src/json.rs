@@ -6,7 +6,7 @@
 use crate::about;
 use crate::actor::Actor;
 use crate::error::{Fault, FaultKind};
-use teneral_contract::wire::VariantInfo;
+use teneral_contract::wire::{VariantInfo, from_json};
 use teneral_contract::{EncodeError, Fingerprint, Message, Shape, Tag, codec};
 
 /// A message that was given as JSON.
@@ -39,7 +39,7 @@ pub fn message<A: Actor>(name: &str, json: &str) -> Result<Encoded, Fault> {
 /// # Errors
 /// [`FaultKind::Decode`] with the place in the JSON.
 pub fn args<A: Actor>(json: &str) -> Result<(Fingerprint, Vec<u8>), Fault> {
-    let args: A::Args = serde_json::from_str(json).map_err(|error| malformed("start arguments", &error))?;
+    let args: A::Args = from_json(json).map_err(|error| malformed("start arguments", &error))?;
     let mut bytes = Vec::new();
     codec::encode(&args, &mut bytes)?;
     Ok((A::Args::FINGERPRINT, bytes))
@@ -75,7 +75,7 @@ pub fn state<A: Actor>(state: &[u8]) -> Result<String, Fault> {
 /// # Errors
 /// [`FaultKind::Decode`] with the place in the JSON.
 pub fn state_from<A: Actor>(json: &str) -> Result<Vec<u8>, Fault> {
-    let state: A = serde_json::from_str(json).map_err(|error| malformed("the state", &error))?;
+    let state: A = from_json(json).map_err(|error| malformed("the state", &error))?;
     let mut bytes = Vec::new();
     about::encode(&state, &mut bytes)?;
     Ok(bytes)

@@ -581,7 +581,12 @@ fn json_goes_in_and_out_through_the_types() {
     // SAFETY: all lent for the call.
     let status = unsafe { message(TnBytes::new(b"Add"), typo, &raw mut tag, &raw mut shape, out.raw(), err.raw()) };
     assert_eq!(status, TN_DECODE);
-    assert!(err.text().contains("Add: malformed: missing field `name` at line 1 column 10"), "{}", err.text());
+    assert!(err.text().contains("Add: malformed: unknown field \"nam\": did you mean name?"), "{}", err.text());
+    let (short, mut err) = (TnBytes::new(b"{ }"), Writer::new(4096));
+    // SAFETY: all lent for the call.
+    let status = unsafe { message(TnBytes::new(b"Add"), short, &raw mut tag, &raw mut shape, out.raw(), err.raw()) };
+    assert_eq!(status, TN_DECODE);
+    assert!(err.text().contains("Add: malformed: missing field `name` at line 1 column 3"), "{}", err.text());
 }
 
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());

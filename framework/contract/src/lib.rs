@@ -14,6 +14,7 @@
 //! * [`diff`]: what differs between two shapes
 //! * [`digest`]: which artifact
 //! * [`parts`] and [`constjson`]: the manifest as constants, written at compile time into the library's section
+//! * [`json`]: JSON held against a shape, and [`nearest`], the names that a mistyped one is closest to
 //! * [`map`]: the contract map: may these bytes go to this code, and how
 #![forbid(unsafe_code)]
 
@@ -26,8 +27,10 @@ pub mod codec;
 pub mod constjson;
 pub mod diff;
 pub mod digest;
+pub mod json;
 pub mod manifest;
 pub mod map;
+pub mod nearest;
 pub mod parts;
 pub mod shape;
 pub mod state;

@@ -146,13 +146,27 @@ pub struct VariantInfo {
     pub from_json: fn(&str) -> Result<Vec<u8>, DecodeError>,
 }
 
+/// A value from JSON, without fields that its shape does not have.
+///
+/// # Errors
+/// [`DecodeError::Malformed`] with line and column, or with the field and the nearest names.
+pub fn from_json<T: Shape + DeserializeOwned>(json: &str) -> Result<T, DecodeError> {
+    let malformed = |error: serde_json::Error| DecodeError::Malformed(error.to_string());
+    let any = serde_json::from_str(json).map_err(malformed)?;
+    match crate::json::unknown_field(T::NODE, &any) {
+        Some(unknown) => Err(DecodeError::Malformed(unknown)),
+        // From the text again: only that knows the place of what does not fit.
+        None => serde_json::from_str(json).map_err(malformed),
+    }
+}
+
 /// A body of type `T` from JSON. For derived code.
 ///
 /// # Errors
-/// [`DecodeError::Malformed`] with line and column.
+/// As [`from_json`].
 pub fn body_from_json<T: Wire>(json: &str) -> Result<Vec<u8>, DecodeError> {
     let malformed = |error: &dyn std::fmt::Display| DecodeError::Malformed(error.to_string());
-    let value: T = serde_json::from_str(json).map_err(|error| malformed(&error))?;
+    let value: T = from_json(json)?;
     let mut body = Vec::new();
     codec::encode(&value, &mut body).map_err(|error| malformed(&error))?;
     Ok(body)

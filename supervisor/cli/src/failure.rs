@@ -1,6 +1,6 @@
 //! A failure as the terminal shows it: a stable code, what happened, why, what stands now, and what to do.
 //!
-//! The chain of causes is printed here and nowhere else, once.
+//! The causes are printed here and nowhere else, once.
 
 use std::error::Error;
 use std::fmt;
@@ -69,6 +69,12 @@ impl Failure {
         self
     }
 
+    /// The same, with something else that stands now.
+    pub(crate) fn standing(mut self, now: String) -> Self {
+        self.0.now = now;
+        self
+    }
+
     /// The command was wrong, not the world.
     pub(crate) fn usage(mut self) -> Self {
         self.0.exit = Exit::Usage;
@@ -115,10 +121,4 @@ impl fmt::Display for Failure {
             .into_iter()
             .try_for_each(|(label, text)| write!(f, "\n  {label} {}", text.trim_end().replace('\n', "\n         ")))
     }
-}
-
-/// An error with its causes, as one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |line, cause| format!("{line}: {cause}"))
 }

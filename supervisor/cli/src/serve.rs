@@ -6,7 +6,7 @@
 //! from its start arguments.
 
 use crate::config::{self, Flags, Serving};
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -14,6 +14,7 @@ use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use teneral::served::{Phase, Socket, SocketError};
+use teneral::upgrade::chain;
 use teneral::{AfterProduction, CameBack, Defined, Options, System, SystemError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

@@ -75,17 +75,22 @@ pub(crate) struct Verify {
     json: bool,
 }
 
-/// A moment; of a date, its end in universal time.
+/// A moment to come; of a date, its end in universal time.
 #[derive(Debug, Clone, Copy)]
-struct Expiry(Timestamp);
+pub(crate) struct Expiry(pub(crate) Timestamp);
 
 impl FromStr for Expiry {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         let moment = if text.contains('T') { text.to_owned() } else { format!("{text}T23:59:59Z") };
-        let parsed = moment.parse().map(Self);
-        parsed.map_err(|_| "write a date, as in 2027-01-31, or a moment, as in 2027-01-31T12:00:00Z".to_owned())
+        let parsed = moment.parse::<Timestamp>();
+        let moment =
+            parsed.map_err(|_| "write a date, as in 2027-01-31, or a moment, as in 2027-01-31T12:00:00Z".to_owned())?;
+        if moment <= Timestamp::now() {
+            return Err(format!("that is over: it would expire at {moment}, before anybody could use it"));
+        }
+        Ok(Self(moment))
     }
 }
 
@@ -101,11 +106,19 @@ struct FileError {
 
 pub(crate) fn on_file(act: &'static str, path: &Path, source: std::io::Error) -> Failure {
     let error = FileError { act, path: path.to_owned(), source };
-    Failure::new("CLI-FILE", &error, "nothing else was written", "look at the path and at its permissions").usage()
+    let now = match act {
+        "read" => "nothing was done",
+        _ => "it may be there in part; nothing else was written after it",
+    };
+    Failure::new("CLI-FILE", &error, now, "look at the path and at its permissions").usage()
 }
 
 pub(crate) fn not_trusted(error: &TrustError) -> Failure {
-    let now = if error.code() == "TRUST-SECRET" { "nothing was signed" } else { "nothing of the library has run" };
+    let now = match error.code() {
+        "TRUST-SECRET" => "nothing was signed, and no key was made",
+        "TRUST-PUBLIC" => "nothing was checked",
+        _ => "nothing of the library has run",
+    };
     Failure::new(error.code(), error, now, error.hint())
 }
 
@@ -151,8 +164,11 @@ fn password(prompt: &str, new: bool) -> Result<String, Failure> {
     }
     if !std::io::stdin().is_terminal() {
         let error = TrustError::Password("it wants a password, and there is no terminal to ask at".to_owned());
-        let hint = format!("put it into {PASSWORD}, or make a key with --no-password");
-        return Err(Failure::new(error.code(), &error, "nothing was signed", hint));
+        let hint = match new {
+            true => format!("put it into {PASSWORD}, or guard the key by its file's mode alone: --no-password"),
+            false => format!("put it into {PASSWORD}"),
+        };
+        return Err(not_trusted(&error).hinting(&hint));
     }
     let ask = |prompt: &str| {
         rpassword::prompt_password(prompt).map_err(|source| on_file("ask at", "the terminal".as_ref(), source))

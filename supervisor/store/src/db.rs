@@ -178,6 +178,29 @@ impl Db {
         })
     }
 
+    /// The last record before a key.
+    pub(crate) fn last_before<T: DeserializeOwned>(
+        &self,
+        table: Table,
+        key: &str,
+    ) -> Result<Option<(String, T)>, StoreError> {
+        const ACT: &str = "read a record";
+        self.with(|database| {
+            let read = || -> Result<Option<(String, Vec<u8>)>, Trouble> {
+                let transaction = database.begin_read()?;
+                let rows = match transaction.open_table(table) {
+                    Ok(rows) => rows,
+                    Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                    Err(error) => return Err(error.into()),
+                };
+                let last = rows.range(..key)?.next_back().transpose()?;
+                Ok(last.map(|(key, value)| (key.value().to_owned(), value.value().to_vec())))
+            };
+            let row = read().map_err(|trouble| trouble.sense(ACT))?;
+            row.map(|(key, bytes)| envelope::open(&name(table, &key), &bytes).map(|record| (key, record))).transpose()
+        })
+    }
+
     /// All records of a table, in order of their keys.
     pub(crate) fn all<T: DeserializeOwned>(&self, table: Table) -> Result<Vec<T>, StoreError> {
         let rows = self.range(table, "", "\u{10ffff}")?;

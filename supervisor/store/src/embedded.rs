@@ -9,7 +9,7 @@ use crate::dir::Dir;
 use crate::envelope::{self, FORMAT};
 use crate::lock::Lock;
 use crate::port::{Faults, NoFaults, Pushed, Store};
-use crate::record::{Definition, Entry, Key, Quarantined, Release, SavedState, Signed, UpgradeId};
+use crate::record::{Begin, Definition, Entry, Key, Logged, Quarantined, Release, SavedState, Signed, UpgradeId};
 use parking_lot::Mutex;
 use redb::{ReadableTable, TableDefinition};
 use semver::Version;
@@ -35,6 +35,7 @@ const HOST: Table = TableDefinition::new("host");
 const SIGNED: Table = TableDefinition::new("signed");
 const KEYS: Table = TableDefinition::new("keys");
 const STATES: Table = TableDefinition::new("states");
+const REQUESTS: Table = TableDefinition::new("requests");
 
 /// Largest state that is kept over a restart of the host.
 const STATE_BYTES_MAX: u64 = 1 << 30;
@@ -415,6 +416,9 @@ impl Store for EmbeddedStore {
             };
             for (number, entry) in (next..).zip(entries) {
                 db::put(transaction, JOURNAL, &entry_key(id, number), entry)?;
+                if let Entry::Begin(Begin { request: Some(request), .. }) = entry {
+                    db::put(transaction, REQUESTS, request, &UpgradeId(id.to_owned()))?;
+                }
             }
             Ok(())
         })
@@ -431,6 +435,23 @@ impl Store for EmbeddedStore {
             rows.iter().filter_map(|(key, _)| key.split_once('/')).map(|(id, _)| UpgradeId(id.to_owned())).collect();
         ids.dedup();
         Ok(ids)
+    }
+
+    fn latest(&self, before: Option<&UpgradeId>, count_max: usize) -> Result<Vec<Logged>, StoreError> {
+        let mut until = before.map_or("\u{10ffff}".to_owned(), |id| format!("{}/", id.0));
+        let mut found = Vec::new();
+        while found.len() < count_max {
+            let Some((key, last)) = self.db.last_before::<Entry>(JOURNAL, &until)? else { break };
+            let Some((id, _)) = key.split_once('/') else { break };
+            let first = self.db.get(JOURNAL, &entry_key(id, 0))?.unwrap_or_else(|| last.clone());
+            until = format!("{id}/");
+            found.push(Logged { id: UpgradeId(id.to_owned()), first, last });
+        }
+        Ok(found)
+    }
+
+    fn requested(&self, request: &str) -> Result<Option<UpgradeId>, StoreError> {
+        self.db.get(REQUESTS, request)
     }
 
     fn define(&self, definition: &Definition) -> Result<(), StoreError> {

@@ -27,6 +27,6 @@ pub use error::{CODES, StoreError};
 pub use lock::holder_of;
 pub use port::{DiskFault, DiskOp, Faults, NoFaults, Pushed, Store};
 pub use record::{
-    ActorEnd, Begin, Definition, End, Entry, Key, Lives, Move, Quarantined, Release, SavedState, Signed, StepDone,
-    StepResult, UpgradeId,
+    ActorEnd, Begin, Definition, End, Entry, Key, Lives, Logged, Move, Quarantined, Release, SavedState, Signed,
+    StepDone, StepResult, UpgradeId,
 };

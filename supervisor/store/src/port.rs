@@ -3,7 +3,7 @@
 //! Every write is one commit, durable when it returns. Nothing is cached above it, so what is read was committed.
 
 use crate::StoreError;
-use crate::record::{Definition, Entry, Key, Quarantined, Release, SavedState, Signed, UpgradeId};
+use crate::record::{Definition, Entry, Key, Logged, Quarantined, Release, SavedState, Signed, UpgradeId};
 use semver::Version;
 use std::collections::BTreeMap;
 use std::{fmt, io};
@@ -77,6 +77,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn journal(&self, id: &UpgradeId) -> Result<Vec<Entry>, StoreError>;
     /// All upgrades, by id.
     fn upgrades(&self) -> Result<Vec<UpgradeId>, StoreError>;
+    /// The latest upgrades before `before`, newest first, at most `count_max`: how each began and its last entry.
+    fn latest(&self, before: Option<&UpgradeId>, count_max: usize) -> Result<Vec<Logged>, StoreError>;
+    /// The upgrade that began under a request's name.
+    fn requested(&self, request: &str) -> Result<Option<UpgradeId>, StoreError>;
 
     /// Keeps what it takes to start an actor again, in place of what was there.
     fn define(&self, definition: &Definition) -> Result<(), StoreError>;

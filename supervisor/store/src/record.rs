@@ -145,6 +145,17 @@ impl fmt::Display for UpgradeId {
     }
 }
 
+/// One upgrade among others: its journal's first entry and its last, which are one while nothing else is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logged {
+    /// Which.
+    pub id: UpgradeId,
+    /// How it began.
+    pub first: Entry,
+    /// How it ended, or how far it is.
+    pub last: Entry,
+}
+
 /// One entry of an upgrade's journal. A journal is a begin, its steps, and an end unless the host died first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "entry", rename_all = "snake_case")]

@@ -88,13 +88,7 @@ fn keeps_what_it_is_given(store: &dyn Store) {
     store.pardon(Digest([9; 32])).unwrap();
     assert_eq!(store.quarantined().unwrap(), []);
 
-    store.append(&id("up-1"), &[step(0), step(1)]).unwrap();
-    store.append(&id("up-10"), &[step(9)]).unwrap();
-    store.append(&id("up-1"), &[step(2)]).unwrap();
-    assert_eq!(store.journal(&id("up-1")).unwrap(), [step(0), step(1), step(2)]);
-    assert_eq!(store.journal(&id("up-2")).unwrap(), []);
-    assert_eq!(store.upgrades().unwrap(), [id("up-1"), id("up-10")]);
-
+    keeps_journals(store);
     let definition = Definition {
         addr: Addr::new("counter/a b").unwrap(),
         version: version("2.0.0"),
@@ -114,6 +108,32 @@ fn keeps_what_it_is_given(store: &dyn Store) {
     assert_eq!(store.definitions().unwrap(), []);
     keeps_states(store, &definition.addr);
     assert_eq!((store.next_epoch().unwrap(), store.next_epoch().unwrap()), (1, 2));
+}
+
+fn keeps_journals(store: &dyn Store) {
+    store.append(&id("up-1"), &[step(0), step(1)]).unwrap();
+    store.append(&id("up-10"), &[step(9)]).unwrap();
+    store.append(&id("up-1"), &[step(2)]).unwrap();
+    assert_eq!(store.journal(&id("up-1")).unwrap(), [step(0), step(1), step(2)]);
+    assert_eq!(store.journal(&id("up-2")).unwrap(), []);
+    assert_eq!(store.upgrades().unwrap(), [id("up-1"), id("up-10")]);
+    let of = |logged: &teneral_store::Logged| (logged.id.clone(), logged.first.clone(), logged.last.clone());
+    let latest =
+        |before: Option<&UpgradeId>, count| -> Vec<_> { store.latest(before, count).unwrap().iter().map(of).collect() };
+    let (one, ten) = ((id("up-1"), step(0), step(2)), (id("up-10"), step(9), step(9)));
+    assert_eq!(latest(None, 9), [ten.clone(), one.clone()], "newest first");
+    assert_eq!((latest(None, 1), latest(Some(&id("up-10")), 9)), (vec![ten], vec![one]));
+    assert_eq!(latest(Some(&id("up-1")), 9), []);
+    let begin = Begin {
+        at_unix_us: 1,
+        who: "me".to_owned(),
+        why: String::new(),
+        request: Some("monday/1".to_owned()),
+        moves: vec![],
+    };
+    store.append(&id("up-2"), &[Entry::Begin(begin)]).unwrap();
+    assert_eq!(store.requested("monday/1").unwrap(), Some(id("up-2")));
+    assert_eq!(store.requested("monday").unwrap(), None);
 }
 
 fn keeps_states(store: &dyn Store, addr: &Addr) {

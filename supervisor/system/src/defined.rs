@@ -8,10 +8,11 @@
 
 use crate::served::Phase;
 use crate::{Launch, System, SystemError, ToAddr};
+use std::sync::{MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use teneral_contract::{Addr, Wire};
 use teneral_runtime::{
-    ActorOptions, ActorRef, Generation, Intensity, Restart, RestartState, Saved, Start, StartArgs, StartError,
+    ActorOptions, ActorRef, Generation, Intensity, Restart, RestartState, Saved, Start, StartArgs, StartError, Status,
 };
 use teneral_store::{Definition, Lives, SavedState, Store, digest_of};
 use teneral_upgrade::Report;
@@ -30,6 +31,15 @@ pub struct Defined<T> {
     pub addr: Addr,
     /// What became of it.
     pub outcome: Result<T, SystemError>,
+}
+
+/// How a [`System::stop`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// After its turn, or it did not run.
+    InOrder,
+    /// Its turn did not end in time: it was cut off.
+    CutOff,
 }
 
 /// What an actor came back from.
@@ -96,19 +106,37 @@ impl System {
     /// Starts one defined actor that does not run, as [`System::start_defined`] does; one that runs is left as it is.
     ///
     /// # Errors
-    /// [`SystemError::Actor`] when it is not defined; why it does not start: its definition and its state are kept.
+    /// [`SystemError::Actor`] when it is not defined, or not any more; why it does not start: its definition and its
+    /// state are kept.
     pub async fn start_defined_actor(&self, addr: impl ToAddr) -> Result<ActorRef, SystemError> {
         let addr = addr.to_addr()?;
-        let system = self.clone();
-        self.blocking("the start of what is defined", move |_| {
-            let definition = system.store().definitions()?.into_iter().find(|definition| definition.addr == addr);
-            match (system.runtime().actor(&addr), definition) {
-                (Some(running), _) => Ok(running),
-                (None, Some(definition)) => Ok(system.try_bring_back(definition)?.actor),
-                (None, None) => system.actor(&addr),
+        let (named, system) = (addr.clone(), self.clone());
+        let started = self.blocking("the start of what is defined", move |_| {
+            let definition = system.defined(&named)?;
+            match (system.runtime().actor(&named), definition) {
+                (Some(running), _) => Ok((running, true)),
+                (None, Some(definition)) => {
+                    let actor = system.try_bring_back(definition)?.actor;
+                    let _alone = system.defining();
+                    Ok((actor, system.defined(&named)?.is_some()))
+                }
+                (None, None) => system.actor(&named).map(|actor| (actor, true)),
             }
-        })
-        .await
+        });
+        let (actor, wanted) = started.await?;
+        if !wanted {
+            // It was given up while it came back.
+            let _ = actor.stop("shutdown: it is not defined any more", Duration::ZERO).await;
+        }
+        self.actor(&addr)
+    }
+
+    /// The definition of an actor, if it has one. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub(crate) fn defined(&self, addr: &Addr) -> Result<Option<Definition>, SystemError> {
+        Ok(self.store().definitions()?.into_iter().find(|definition| definition.addr == *addr))
     }
 
     /// Refuses to start anew what is defined and does not run: that would be the end of the state that is kept for it.
@@ -125,14 +153,63 @@ impl System {
     }
 
     async fn keep(&self, actor: ActorRef, options: &ActorOptions) -> Result<ActorRef, SystemError> {
-        let (defined, system) = (definition(&actor, options), self.clone());
-        let kept = self.blocking("a definition", move |_| Ok(system.store().define(&defined)?)).await;
-        if let Err(error) = kept {
+        let (started, options, system) = (actor.clone(), options.clone(), self.clone());
+        let keep = move |_: &_| {
+            let _alone = system.defining();
+            // Stopped by somebody else before it was kept: kept now, it would come back against that order.
+            match started.info().status {
+                Status::Stopped { .. } => Ok(()),
+                _ => Ok(system.store().define(&definition(&started, &options))?),
+            }
+        };
+        if let Err(error) = self.blocking("a definition", keep).await {
             // Nobody was told of it yet.
             let _ = actor.stop("shutdown: it could not be defined", Duration::ZERO).await;
             return Err(error);
         }
         Ok(actor)
+    }
+
+    /// One at a time: whoever writes a definition has looked at what it is about, and that must still hold.
+    fn defining(&self) -> MutexGuard<'_, ()> {
+        self.definitions_lock().lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops an actor after its turn, waiting at most `timeout` before it is cut off, and forgets its definition and
+    /// its state; also of one that is defined and does not run. An empty reason is a normal stop.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`] when it neither runs nor is defined; [`SystemError::Store`], after which it runs on.
+    pub async fn stop(&self, addr: impl ToAddr, reason: &str, timeout: Duration) -> Result<Stopped, SystemError> {
+        let addr = addr.to_addr()?;
+        let (running, named, system) = (self.actor(&addr), addr.clone(), self.clone());
+        // Forgotten first: an actor that the host brings back against an order would be worse than one it does not.
+        let was_defined = self.blocking("a definition", move |_| system.forget(&named)).await?;
+        let running = match running {
+            Err(error) if !was_defined => return Err(error),
+            running => running.ok(),
+        };
+        let Some(running) = running else { return Ok(Stopped::InOrder) };
+        let cut_off = running.stop(reason, timeout).await.is_err();
+        let system = self.clone();
+        // Whoever started it may have written it down in between.
+        let again = move |_: &_| match system.runtime().actor(&addr) {
+            None => system.forget(&addr).map(drop),
+            Some(_) => Ok(()),
+        };
+        self.blocking("a definition", again).await?;
+        Ok(if cut_off { Stopped::CutOff } else { Stopped::InOrder })
+    }
+
+    /// Whether there was something to forget.
+    fn forget(&self, addr: &Addr) -> Result<bool, SystemError> {
+        let _alone = self.defining();
+        let defined = self.store().definitions()?.iter().any(|definition| definition.addr == *addr);
+        if defined {
+            self.store().forget(addr)?;
+            self.store().forget_state(addr)?;
+        }
+        Ok(defined)
     }
 
     /// Forgets a definition and the state that goes with it; the actor runs on until it is stopped. An unknown one is a
@@ -141,9 +218,7 @@ impl System {
     /// # Errors
     /// [`SystemError::Address`], [`SystemError::Store`].
     pub fn undefine(&self, addr: impl ToAddr) -> Result<(), SystemError> {
-        let addr = addr.to_addr()?;
-        self.store().forget(&addr)?;
-        Ok(self.store().forget_state(&addr)?)
+        self.forget(&addr.to_addr()?).map(drop)
     }
 
     /// The actors that are defined, sorted by name, with the version that each is on. Blocks on the disk.
@@ -256,6 +331,7 @@ impl System {
         if moved.peek().is_none() {
             return Ok(());
         }
+        let _alone = self.defining();
         let defined = self.store().definitions()?;
         for actor in moved {
             let Some(definition) = defined.iter().find(|definition| definition.addr == actor.actor) else { continue };

@@ -32,7 +32,7 @@ impl System {
         json: &str,
         timeout: Duration,
     ) -> Result<(), SystemError> {
-        let actor = self.actor(addr)?;
+        let actor = self.up(addr).await?;
         let Encoded { tag, body, .. } = self.encoded(&actor, actor.provider(), message, json, timeout).await?;
         let addr = actor.addr().clone();
         match tokio::time::timeout(timeout, actor.tell_raw(tag, body)).await {
@@ -54,7 +54,7 @@ impl System {
         json: &str,
         timeout: Duration,
     ) -> Result<String, SystemError> {
-        let actor = self.actor(addr)?;
+        let actor = self.up(addr).await?;
         let provider = actor.provider();
         let Encoded { tag, body, reply } = self.encoded(&actor, Arc::clone(&provider), message, json, timeout).await?;
         let reply = reply.ok_or_else(|| {
@@ -76,7 +76,7 @@ impl System {
     /// [`SystemError::Actor`]; [`SystemError::State`] when it cannot be saved or has no boundary within `timeout`;
     /// [`SystemError::Json`] when its code offers no JSON.
     pub async fn state_json(&self, addr: impl ToAddr, timeout: Duration) -> Result<String, SystemError> {
-        let actor = self.actor(addr)?;
+        let actor = self.up(addr).await?;
         loop {
             let provider = actor.provider();
             let read = actor.state(timeout).await;

@@ -24,6 +24,7 @@
 //! * [`error`]: why not, one variant an act
 //! * [`trusted`]: release files and signatures beside an artifact
 //! * `defined`: what comes back when the host does
+//! * `moves`: actors moved between versions
 //! * `json`: actors spoken to by the names of their messages
 //! * [`served`]: the control socket
 //! * `library`: store, gate and loader behind the two ports that ask for code
@@ -33,14 +34,16 @@ mod defined;
 pub mod error;
 mod json;
 mod library;
+mod moves;
 pub mod name;
 pub mod options;
 pub mod served;
 mod system;
 pub mod trusted;
 
-pub use defined::{CameBack, Defined};
+pub use defined::{CameBack, Defined, Stopped};
 pub use error::{CODES, SystemError};
+pub use moves::Wish;
 pub use name::{Target, ToAddr};
 pub use options::{Admission, AfterProduction, Launch, Options};
 pub use semver::Version;
@@ -52,6 +55,6 @@ pub use teneral_loader as loader;
 pub use teneral_runtime as runtime;
 pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spawn};
 pub use teneral_store as store;
-pub use teneral_store::{Entry, Release, UpgradeId, digest_of};
+pub use teneral_store::{Entry, Logged, Release, UpgradeId, digest_of};
 pub use teneral_upgrade as upgrade;
 pub use teneral_upgrade::{Options as UpgradeOptions, Plan, Report};

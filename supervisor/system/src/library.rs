@@ -4,7 +4,6 @@
 //! What the store says is read each time, since it was committed; kept are only a process's images and manifests, by
 //! the digest of the bytes that they came from.
 
-use crate::error::chain;
 use crate::trusted::{self, StoredSignatures};
 use crate::{Admission, SystemError};
 use jiff::Timestamp;
@@ -24,7 +23,7 @@ use teneral_runtime::Providers;
 use teneral_runtime::ports::{Fault, FaultKind, Provider};
 use teneral_store::{EmbeddedStore, Quarantined, Release, Signed, Store, StoreError};
 use teneral_upgrade::nearest::hint;
-use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released};
+use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released, chain};
 
 /// One for the process, whatever systems it has: one image a digest is the process's promise.
 static LOADER: Loader = Loader::new();

@@ -6,17 +6,17 @@
 use crate::library::{Brought, Library};
 use crate::served::Stage;
 use crate::trusted::{keys, serve_as, to_record};
-use crate::{Admission, Launch, Options, SystemError, Target, ToAddr};
+use crate::{Admission, Launch, Options, SystemError, ToAddr};
 use semver::Version;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use teneral_contract::{Addr, Request, Wire};
 use teneral_control::trust::{KeyId, Profile, TrustedKey};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{ActorOptions, ActorRef, Outgoing, Runtime, Start, StartArgs, StartError, SystemClock};
-use teneral_store::{EmbeddedStore, Entry, Release, Store, UpgradeId};
-use teneral_upgrade::{Options as UpgradeOptions, Plan, Report, UpgradeConfig, Upgrades, nearest};
+use teneral_store::{EmbeddedStore, Release, Store};
+use teneral_upgrade::{Options as UpgradeOptions, UpgradeConfig, Upgrades, nearest};
 
 /// How long [`System::ask`] waits.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,12 +31,14 @@ pub struct System {
 pub(crate) struct Inner {
     runtime: Runtime,
     library: Arc<Library>,
-    upgrades: Upgrades,
+    pub(crate) upgrades: Upgrades,
     upgrade: UpgradeOptions,
-    who: String,
+    pub(crate) who: String,
     stage: Stage,
     /// Whose turn it is to make an actor at its first use.
     first_uses: tokio::sync::Mutex<()>,
+    /// Held by whoever writes a definition.
+    definitions: Mutex<()>,
 }
 
 impl System {
@@ -63,10 +65,9 @@ impl System {
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
-        let first_uses = tokio::sync::Mutex::new(());
-        Ok(Self {
-            inner: Arc::new(Inner { runtime, library, upgrades, upgrade, who, stage: Stage::new(), first_uses }),
-        })
+        let (stage, first_uses, definitions) = (Stage::new(), tokio::sync::Mutex::new(()), Mutex::new(()));
+        let inner = Inner { runtime, library, upgrades, upgrade, who, stage, first_uses, definitions };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
@@ -258,6 +259,29 @@ impl System {
         })
     }
 
+    /// As [`System::actor`], where the disk may be asked why there is none.
+    ///
+    /// # Errors
+    /// [`SystemError::Actor`]; [`SystemError::Defined`] when it should run and does not.
+    pub(crate) async fn up(&self, addr: impl ToAddr) -> Result<ActorRef, SystemError> {
+        let missing = match self.actor(addr) {
+            Err(SystemError::Actor { addr, hint }) => SystemError::Actor { addr, hint },
+            found => return found,
+        };
+        let system = self.clone();
+        self.blocking("a look", move |_| Err(system.down_or(missing))).await
+    }
+
+    /// An actor that is defined is no stranger: it is down. Blocks on the disk.
+    pub(crate) fn down_or(&self, missing: SystemError) -> SystemError {
+        let SystemError::Actor { addr, .. } = &missing else { return missing };
+        match self.defined(addr) {
+            Ok(Some(_)) => SystemError::Defined { addr: addr.clone() },
+            Ok(None) => missing,
+            Err(error) => error,
+        }
+    }
+
     /// All actors, sorted by name.
     #[must_use]
     pub fn actors(&self) -> Vec<ActorRef> {
@@ -271,7 +295,7 @@ impl System {
     /// # Errors
     /// [`SystemError::Actor`], [`SystemError::Tell`].
     pub async fn tell<M: Outgoing>(&self, addr: impl ToAddr, message: M) -> Result<(), SystemError> {
-        let actor = self.actor(addr)?;
+        let actor = self.up(addr).await?;
         let told = actor.tell(message).await;
         told.map_err(|why| SystemError::Tell { addr: actor.addr().clone(), source: why.without_message() })
     }
@@ -294,107 +318,17 @@ impl System {
         request: R,
         timeout: Duration,
     ) -> Result<R::Reply, SystemError> {
-        let actor = self.actor(addr)?;
+        let actor = self.up(addr).await?;
         let answer = actor.ask(request, timeout).await;
         answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })
     }
 
-    /// Says what an upgrade would do, or why it would be refused. Touches nobody, and leaves no trace.
-    ///
-    /// # Errors
-    /// [`SystemError::Upgrade`]; [`SystemError::Address`], [`SystemError::VersionText`]; [`SystemError::Nobody`] for a
-    /// kind without actors.
-    pub async fn plan(
-        &self,
-        target: impl Into<Target>,
-        to: &str,
-        options: UpgradeOptions,
-    ) -> Result<Plan, SystemError> {
-        let request = self.request(target.into(), to, options)?;
-        self.blocking("a plan", move |inner| Ok(inner.upgrades.plan(&request)?)).await
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
-    /// Runs a plan: exactly its steps, and only while it is not stale.
-    ///
-    /// What came of each actor stands in the report; an upgrade that was rolled back is a report, not an error.
-    ///
-    /// # Errors
-    /// [`SystemError::Upgrade`] when the plan is refused whole, before anybody is paused.
-    pub async fn apply(&self, plan: Plan) -> Result<Report, SystemError> {
-        let system = self.clone();
-        self.blocking("an upgrade", move |inner| {
-            let report = inner.upgrades.apply(plan)?;
-            system.redefine_or_warn(&report);
-            Ok(report)
-        })
-        .await
-    }
-
-    /// Plans and applies: moves actors to another version while they live. With a `queue_timeout` it waits for another
-    /// upgrade that has one of the actors, and plans anew.
-    ///
-    /// # Errors
-    /// As [`System::plan`] and [`System::apply`].
-    pub async fn upgrade(
-        &self,
-        target: impl Into<Target>,
-        to: &str,
-        options: UpgradeOptions,
-    ) -> Result<Report, SystemError> {
-        let request = self.request(target.into(), to, options)?;
-        let system = self.clone();
-        self.blocking("an upgrade", move |inner| {
-            let report = inner.upgrades.upgrade(&request)?;
-            system.redefine_or_warn(&report);
-            Ok(report)
-        })
-        .await
-    }
-
-    /// The upgrade that a request of that name became, in this life of the host or an earlier one: see
-    /// [`Plan::requested_as`]. Blocks on the disk.
-    ///
-    /// # Errors
-    /// [`SystemError::Upgrade`] when the journals cannot be read.
-    pub fn requested(&self, request: &str) -> Result<Option<UpgradeId>, SystemError> {
-        Ok(self.inner.upgrades.requested(request)?)
-    }
-
-    /// Cancels an upgrade that is at work: who is paused resumes the old version, who has committed stays. `false` when
-    /// there is no such upgrade, or none any more.
-    pub fn cancel(&self, id: &UpgradeId, by: &str) -> bool {
-        self.inner.upgrades.cancel(id, by)
-    }
-
-    /// The upgrades at work, oldest first.
-    #[must_use]
-    pub fn running(&self) -> Vec<UpgradeId> {
-        self.inner.upgrades.running()
-    }
-
-    /// All upgrades that the store knows of, oldest first.
-    ///
-    /// # Errors
-    /// [`SystemError::Store`].
-    pub fn upgrades(&self) -> Result<Vec<UpgradeId>, SystemError> {
-        Ok(self.inner.library.store().upgrades()?)
-    }
-
-    /// What an upgrade did: who asked, why, every step with its time and its result. Empty for an unknown one; without
-    /// an end while it is at work.
-    ///
-    /// # Errors
-    /// [`SystemError::Store`].
-    pub fn journal(&self, id: &UpgradeId) -> Result<Vec<Entry>, SystemError> {
-        Ok(self.inner.library.store().journal(id)?)
-    }
-
-    /// What happened stands, whether it could be written down or not.
-    fn redefine_or_warn(&self, report: &Report) {
-        if let Err(error) = self.redefine(report) {
-            let code = error.code();
-            tracing::error!(code, %error, upgrade = %report.id, "the new versions of defined actors were not stored");
-        }
+    pub(crate) fn definitions_lock(&self) -> &Mutex<()> {
+        &self.inner.definitions
     }
 
     pub(crate) fn stage(&self) -> &Stage {
@@ -420,44 +354,6 @@ impl System {
         self.inner.runtime.shutdown(timeout).await;
     }
 
-    fn request(
-        &self,
-        target: Target,
-        to: &str,
-        options: UpgradeOptions,
-    ) -> Result<teneral_upgrade::Request, SystemError> {
-        let actors: Vec<Addr> = match target {
-            Target::Actors(actors) => actors,
-            Target::Text(text) if text.contains('/') => vec![text.as_str().to_addr()?],
-            Target::Text(kind) => {
-                let all = self.inner.runtime.actors_of(&kind);
-                if all.is_empty() {
-                    return Err(self.nobody(kind));
-                }
-                all.iter().map(|actor| actor.addr().clone()).collect()
-            }
-        };
-        let mut request = teneral_upgrade::Request::new(&*self.inner.who, actors, &parse(to)?);
-        request.options = options;
-        Ok(request)
-    }
-
-    /// Why a kind names nobody: a slip in the kind, or an actor's name without its kind or its slash.
-    fn nobody(&self, kind: String) -> SystemError {
-        let actors = self.inner.runtime.actors();
-        let addrs = || actors.iter().map(ActorRef::addr);
-        let keyed = addrs().filter(|addr| addr.key() == kind).map(|addr| addr.path().to_owned());
-        let mut near: Vec<String> = keyed.take(3).collect();
-        if near.is_empty() {
-            near = nearest::nearest(&kind, addrs().flat_map(|addr| [addr.kind(), addr.path()]));
-        }
-        let hint = match near.is_empty() {
-            true => nearest::hint(&kind, actors.iter().map(|actor| actor.addr().kind())),
-            false => format!("did you mean {}?", near.join(" or ")),
-        };
-        SystemError::Nobody { kind, hint }
-    }
-
     pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         what: &'static str,
@@ -469,6 +365,6 @@ impl System {
     }
 }
 
-fn parse(text: &str) -> Result<Version, SystemError> {
+pub(crate) fn parse(text: &str) -> Result<Version, SystemError> {
     Version::parse(text).map_err(|source| SystemError::VersionText { text: text.to_owned(), source })
 }

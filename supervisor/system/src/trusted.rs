@@ -1,7 +1,6 @@
 //! Trust as the store keeps it: the keys, what each artifact was signed with, and the key that a development host makes
 //! for itself.
 
-use crate::error::chain;
 use crate::{AfterProduction, SystemError};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use teneral_control::trust::{
 };
 use teneral_loader::{Release as Record, Trust};
 use teneral_store::{EmbeddedStore, Key, Store};
+use teneral_upgrade::chain;
 
 /// The secret half of the development key, in the store's directory.
 const DEVELOPMENT_KEY: &str = "development.key";

@@ -3,6 +3,7 @@
 //! A refusal comes before anything was touched, a failure after a step broke; both name what was found and what was
 //! expected, and both have a hint. A [`crate::Report`] holds them as text, since it outlives the process.
 
+use crate::plan::REQUEST_BYTES_MAX;
 use crate::step::Step;
 use std::time::Duration;
 use teneral_contract::Addr;
@@ -34,6 +35,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("UPG-PLAN", "the plan cannot be read"),
     ("UPG-QUARANTINED", "the artifact is in quarantine"),
     ("UPG-REPEATED", "this request was made before"),
+    ("UPG-REQUEST", "a request's name is empty or too long"),
     ("UPG-RESET", "the new code could not start from the actor's arguments"),
     ("UPG-RUNNING", "another upgrade has the actor"),
     ("UPG-SHAPE", "two shapes bear one schema number"),
@@ -192,6 +194,12 @@ pub enum UpgradeError {
         /// Which step, and what is wrong with it.
         what: String,
     },
+    /// What the request was called is no name for one.
+    #[error("a request's name has {bytes} bytes, want 1 to {REQUEST_BYTES_MAX}")]
+    Request {
+        /// Found.
+        bytes: usize,
+    },
     /// It was asked for before.
     #[error("request {request} is upgrade {id}")]
     Repeated {
@@ -302,6 +310,7 @@ impl UpgradeError {
             Self::Steps { .. } => "UPG-STEPS",
             Self::Stale { .. } | Self::Pause(PauseRefused::Stale { .. }) => "UPG-STALE",
             Self::Running { .. } => "UPG-RUNNING",
+            Self::Request { .. } => "UPG-REQUEST",
             Self::Repeated { .. } => "UPG-REPEATED",
             Self::Journal(_) => "UPG-JOURNAL",
             Self::Thread(_) => "UPG-THREAD",
@@ -348,6 +357,7 @@ impl UpgradeError {
             Self::Quarantined { .. } => "push a mended version; the quarantine is by digest",
             Self::Plan(_) | Self::Steps { .. } => "make the plan anew; plans are not written by hand",
             Self::Stale { .. } | Self::Changed { .. } => "make the plan anew and look at it again",
+            Self::Request { .. } => "take a short name of your own, such as a ticket's number or a UUID",
             Self::Repeated { .. } => "look at what became of that upgrade; another one wants another request id",
             Self::Thread(_) => "code hangs in this process: restart the host when it suits",
             Self::Pause(refused) => pause_hint(refused),
@@ -412,8 +422,9 @@ fn saying(what: &str, fault: &Fault) -> String {
     format!("{what} {how}: {}", fault.text)
 }
 
-/// An error with its sources, as one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes, as one line: what logs, journals and reports hold.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut line = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

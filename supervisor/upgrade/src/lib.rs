@@ -7,7 +7,7 @@
 //!
 //! * [`request`]: what an operator asks for
 //! * [`snapshot`]: what a plan is made from, and [`Artifacts`], the port to libraries on disk
-//! * [`mod@plan`]: what will be done, or why not; `ladder` finds the way between schemas
+//! * [`mod@plan`]: what will be done, or why not; `ladder` finds the way between schemas, `table` shows it to people
 //! * [`upgrades`]: who runs it; `conduct` is one upgrade, `transaction` one actor's loop, `lanes` the threads,
 //!   `journal` the record
 //! * [`report`]: what came of it, for every actor that was named
@@ -19,20 +19,21 @@ pub mod error;
 mod journal;
 mod ladder;
 mod lanes;
-pub mod nearest;
 pub mod plan;
 pub mod report;
 pub mod request;
 pub mod snapshot;
 pub mod step;
+mod table;
 mod transaction;
 pub mod upgrades;
 
-pub use error::{CODES, Refused, UpgradeError};
-pub use plan::{Direction, Hop, Move, Pathless, Plan, ReleaseRef, Unchanged, plan};
+pub use error::{CODES, Refused, UpgradeError, chain};
+pub use plan::{Direction, Hop, Move, Pathless, Plan, REQUEST_BYTES_MAX, ReleaseRef, Unchanged, plan};
 pub use report::{ActorReport, Failure, Outcome, Record, Report};
 pub use request::{Downgrades, Options, PathlessPolicy, Request, StateMode, Wanted};
 pub use snapshot::{Artifact, Artifacts, Released, Snapshot, Subject};
 pub use step::Step;
+pub use teneral_contract::nearest;
 pub use teneral_store::UpgradeId;
 pub use upgrades::{Running, UpgradeConfig, Upgrades};

@@ -21,6 +21,9 @@ use teneral_runtime::{Parked, Place};
 /// Differences of two shapes named at most.
 const DIFFERENCES_MAX: usize = 8;
 
+/// Longest name of a request, in bytes.
+pub const REQUEST_BYTES_MAX: usize = 128;
+
 /// Format of a plan as JSON.
 const PLAN_FORMAT: u16 = 1;
 
@@ -166,11 +169,11 @@ pub fn plan(snapshot: &Snapshot, request: &Request) -> Result<Plan, UpgradeError
         format: PLAN_FORMAT,
         who: request.who.clone(),
         why: request.why.clone(),
-        request: None,
+        request: request.name.clone(),
         options: request.options,
         moves: Vec::new(),
         unchanged: Vec::new(),
-        warnings: Vec::new(),
+        warnings: request.notes.clone(),
     };
     let mut seen = BTreeSet::new();
     for wanted in &request.actors {
@@ -416,7 +419,8 @@ impl Plan {
     }
 
     /// A plan with the name of the request that it is for: the host runs one upgrade of that name, ever, and refuses
-    /// another with [`UpgradeError::Repeated`]. So that whoever does not know whether it was heard may ask again.
+    /// another with [`UpgradeError::Repeated`]. So that whoever does not know whether it was heard may ask again. It
+    /// has 1 to [`REQUEST_BYTES_MAX`] bytes; a plan with another one is refused.
     #[must_use]
     pub fn requested_as(mut self, request: &str) -> Self {
         self.request = Some(request.to_owned());
@@ -439,6 +443,7 @@ impl Plan {
 
     /// Refuses a plan whole if one of its moves is not exactly what a plan may hold.
     pub(crate) fn validate(&self) -> Result<(), UpgradeError> {
+        self.request.as_deref().map_or(Ok(()), names_a_request)?;
         let mut seen = BTreeSet::new();
         let named = self.moves.iter().map(|m| &m.addr).chain(self.unchanged.iter().map(|u| &u.addr));
         for addr in named {
@@ -447,6 +452,14 @@ impl Plan {
             }
         }
         self.moves.iter().try_for_each(|moved| moved.validate(self.options.state))
+    }
+}
+
+/// Whether a request may be called so: what is kept for ever is bounded.
+pub(crate) fn names_a_request(name: &str) -> Result<(), UpgradeError> {
+    match name.len() {
+        1..=REQUEST_BYTES_MAX => Ok(()),
+        bytes => Err(UpgradeError::Request { bytes }),
     }
 }
 

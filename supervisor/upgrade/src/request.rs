@@ -16,13 +16,17 @@ pub struct Request {
     pub actors: Vec<Wanted>,
     /// Within which bounds.
     pub options: Options,
+    /// What they call their request, if they may ask again: see [`crate::Plan::requested_as`].
+    pub name: Option<String>,
+    /// What whoever looked the actors up has to say of them: the plan warns of it.
+    pub notes: Vec<String>,
 }
 
 impl Request {
     /// These actors to this version, with the defaults of [`Options::new`].
     pub fn new(who: impl Into<String>, actors: impl IntoIterator<Item = Addr>, to: &Version) -> Self {
         let actors = actors.into_iter().map(|addr| Wanted { addr, kind: None, to: to.clone() }).collect();
-        Self { who: who.into(), why: String::new(), actors, options: Options::new() }
+        Self { who: who.into(), why: String::new(), actors, options: Options::new(), name: None, notes: Vec::new() }
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::conduct::Conductor;
 use crate::error::{Refused, UpgradeError};
 use crate::journal::Journal;
-use crate::plan::{Plan, ReleaseRef, plan};
+use crate::plan::{Plan, ReleaseRef, names_a_request, plan};
 use crate::report::Report;
 use crate::request::Request;
 use crate::snapshot::{Artifacts, Snapshot, Subject};
@@ -22,7 +22,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use teneral_contract::Addr;
 use teneral_runtime::{ActorRef, Clock, Runtime};
-use teneral_store::{Begin, Entry, Store, UpgradeId};
+use teneral_store::{Store, UpgradeId};
 
 /// Bounds of the upgrades of a host.
 #[derive(Debug, Clone, Copy)]
@@ -199,8 +199,9 @@ impl Upgrades {
     /// Begins a plan. It goes on when the handle is dropped.
     ///
     /// # Errors
-    /// [`UpgradeError::Stale`], [`UpgradeError::Running`], [`UpgradeError::Repeated`], [`UpgradeError::Steps`],
-    /// [`UpgradeError::Journal`], [`UpgradeError::Thread`]: nothing was begun, nobody was touched.
+    /// [`UpgradeError::Stale`], [`UpgradeError::Running`], [`UpgradeError::Repeated`], [`UpgradeError::Request`],
+    /// [`UpgradeError::Steps`], [`UpgradeError::Journal`], [`UpgradeError::Thread`]: nothing was begun, nobody was
+    /// touched.
     pub fn start(&self, plan: Plan) -> Result<Running, UpgradeError> {
         let inner = &self.inner;
         plan.validate()?;
@@ -225,22 +226,14 @@ impl Upgrades {
         Ok(Running { id, report: begun? })
     }
 
-    /// The upgrade that a request became, in this life of the host or an earlier one. Blocks while all journals are
-    /// read.
+    /// The upgrade that a request became, in this life of the host or an earlier one. Blocks on the disk.
     ///
     /// # Errors
-    /// [`UpgradeError::Journal`].
+    /// [`UpgradeError::Request`] for what no request may be called, [`UpgradeError::Journal`].
     pub fn requested(&self, request: &str) -> Result<Option<UpgradeId>, UpgradeError> {
-        let unread = |error| UpgradeError::Journal(Box::new(error));
-        let store = &self.inner.store;
-        for id in store.upgrades().map_err(unread)?.into_iter().rev() {
-            let journal = store.journal(&id).map_err(unread)?;
-            let is_of = |begin: &Begin| begin.request.as_deref() == Some(request) && !cfg!(feature = "bug-e3");
-            if matches!(journal.first(), Some(Entry::Begin(begin)) if is_of(begin)) {
-                return Ok(Some(id));
-            }
-        }
-        Ok(None)
+        names_a_request(request)?;
+        let found = self.inner.store.requested(request).map_err(|error| UpgradeError::Journal(Box::new(error)))?;
+        Ok(found.filter(|_| !cfg!(feature = "bug-e3")))
     }
 
     /// Cancels an upgrade: who is paused resumes the old version, who has committed stays. False when there is no such

@@ -9,12 +9,13 @@ use super::report::{AsksPart, Check, InputPart, Paced, Pauses, Report, Run};
 use super::senders::{self, Asks, SENDERS, Sabotage, SendError, Sender, SendersLog};
 use super::service::{self, KIND};
 use super::view::{ActorLine, Frame, View};
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use teneral::runtime::Status;
+use teneral::upgrade::chain;
 use teneral::{ActorRef, Options, System, SystemError};
 use tokio::task::{JoinError, JoinHandle};
 

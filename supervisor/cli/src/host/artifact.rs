@@ -37,7 +37,10 @@ pub(crate) struct List {
 pub(crate) fn push(Push { files, host }: &Push) -> Result<ExitCode, Failure> {
     let mut pushed = Vec::with_capacity(files.len());
     for file in files {
-        let release = bring(file, host)?;
+        let release = bring(file, host).map_err(|failure| match pushed.len() {
+            0 => failure,
+            before => failure.standing(format!("those before it are in the store: {before} of {}", files.len())),
+        })?;
         if !host.json {
             let Release { kind, version, sha256, .. } = &release;
             print(format_args!("{kind} {version} is in the store, sha256 {sha256}\n"))?;
@@ -56,14 +59,16 @@ fn bring(file: &Path, host: &Host) -> Result<Release, Failure> {
         headers.push((SIGNATURE_HEADER, STANDARD.encode(signed.signature)));
     }
     let pushed = host.call(async |client| client.send("/v1/artifacts/push", &headers, bytes).await);
-    pushed.map_err(|failure| as_typed(failure).about(&file.display().to_string()))
+    pushed.map_err(|failure| as_typed(failure, file).about(&file.display().to_string()))
 }
 
 /// What to do, in these commands.
-fn as_typed(failure: Failure) -> Failure {
+fn as_typed(failure: Failure, file: &Path) -> Failure {
+    let sign = format!("teneral sign {} --key FILE.key", file.display());
     match failure.code() {
         "TRUST-KEY" => failure.hinting("if the key is whose it should be: teneral key trust FILE.pub"),
-        "TRUST-UNSIGNED" => failure.hinting("sign it: teneral sign FILE.so --key FILE.key"),
+        "GATE-DIGEST" => failure.hinting(&format!("it was built anew since it was signed: {sign}")),
+        "TRUST-UNSIGNED" => failure.hinting(&format!("sign it: {sign}")),
         _ => failure,
     }
 }

@@ -2,14 +2,13 @@
 
 use super::{Host, or_dash};
 use crate::failure::Failure;
+use crate::sign::Expiry;
 use crate::table::columns;
-use jiff::Timestamp;
-use serde_json::Value;
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use teneral::api::client::part;
-use teneral::api::wire::{KeyView, Trust};
+use teneral::api::wire::{Distrusted, KeyView, Runs, Trust};
 
 /// Which host.
 #[derive(Debug, clap::Args)]
@@ -27,9 +26,9 @@ pub(crate) struct TrustOptions {
     /// Whose it is; without it the file's name
     #[arg(long, value_name = "TEXT")]
     name: Option<String>,
-    /// Until when, in RFC 3339
+    /// Until when: a date, as in 2027-01-31, or a moment in RFC 3339
     #[arg(long, value_name = "TIME")]
-    expires: Option<Timestamp>,
+    expires: Option<Expiry>,
     #[command(flatten)]
     host: Host,
 }
@@ -66,7 +65,8 @@ pub(crate) fn list(List { host }: &List) -> Result<ExitCode, Failure> {
 pub(crate) fn trust(TrustOptions { file, name, expires, host }: &TrustOptions) -> Result<ExitCode, Failure> {
     let public = fs::read_to_string(file).map_err(|source| crate::sign::on_file("read", file, source))?;
     let of_file = || file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-    let body = Trust { public, name: name.clone().unwrap_or_else(of_file), expires: *expires };
+    let body =
+        Trust { public, name: name.clone().unwrap_or_else(of_file), expires: expires.map(|Expiry(moment)| moment) };
     let key: KeyView = host.call(async |client| client.post("/v1/keys/trust", &body).await)?;
     host.print(&key, |key| format!("what key {} ({}) signs is accepted\n", key.id, key.name))
 }
@@ -77,6 +77,17 @@ pub(crate) fn trust(TrustOptions { file, name, expires, host }: &TrustOptions) -
 /// [`Failure`]: what the host says.
 pub(crate) fn distrust(Distrust { id, host }: &Distrust) -> Result<ExitCode, Failure> {
     let path = format!("/v1/keys/{}/distrust", part(id));
-    let done: Value = host.call(async |client| client.post(&path, &Value::Null).await)?;
-    host.print(&done, |_| format!("what key {id} signed is not loaded any more\n"))
+    let done: Distrusted = host.call(async |client| client.post(&path, &()).await)?;
+    host.print(&done, |done| {
+        let mut text = format!("what key {id} signed is not loaded any more\n");
+        if !done.actors.is_empty() {
+            text.push_str(
+                "these run code that it signed; they go on until the host ends, and do not come back then:\n",
+            );
+            let row = |runs: &Runs| vec![format!("  {}", runs.actor), runs.version.to_string()];
+            text.push_str(&columns(&done.actors.iter().map(row).collect::<Vec<_>>()));
+            text.push_str("teneral upgrade apply ACTOR --to VERSION moves one to a version that is trusted\n");
+        }
+        text
+    })
 }

@@ -96,7 +96,7 @@ impl FromStr for Span {
 
 /// JSON as it was typed.
 fn json(text: &str) -> Result<Value, String> {
-    serde_json::from_str(text).map_err(|error| format!("{error}: write JSON, as in '{{\"amount\": 1}}'"))
+    teneral::api::json::parse(text).map_err(|error| format!("{error}: write JSON, as in '{{\"amount\": 1}}'"))
 }
 
 /// What may be missing.

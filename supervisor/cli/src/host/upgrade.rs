@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use teneral::api::client::part;
-use teneral::api::wire::{Apply, Choices, Upgrade, UpgradeView};
+use teneral::api::wire::{Apply, Choices, Upgrade, UpgradeSummary, UpgradeView};
 use teneral::store::{Entry, StepResult};
 use teneral::upgrade::{Downgrades, PathlessPolicy, StateMode};
 use teneral::{Plan, Report};
@@ -34,7 +34,7 @@ pub(crate) enum Command {
     Status(Status),
     /// Cancel an upgrade that is at work: who is paused resumes the old version, who has committed stays
     Cancel(Cancel),
-    /// List all upgrades, oldest first
+    /// List upgrades, newest first
     Log(Log),
 }
 
@@ -85,6 +85,9 @@ pub(crate) struct Bounds {
     /// How long to wait for one actor's message boundary [default: as the host's configuration says, 5s]
     #[arg(long, value_name = "TIME")]
     quiesce_timeout: Option<Span>,
+    /// How long to wait for another upgrade that has one of the actors [default: as the host's configuration says, 0s]
+    #[arg(long, value_name = "TIME")]
+    queue_timeout: Option<Span>,
     /// What becomes of the state [default: migrate]
     #[arg(long, value_enum)]
     state: Option<State>,
@@ -116,6 +119,7 @@ impl Bounds {
             }),
             max_pause_us: micros(self.max_pause),
             quiesce_timeout_us: micros(self.quiesce_timeout),
+            queue_timeout_us: micros(self.queue_timeout),
             downgrades: self.allow_downgrade.then_some(Downgrades::Allow),
             pathless: self.allow_dead_letters.then_some(PathlessPolicy::DeadLetter),
             ..Choices::default()
@@ -141,9 +145,15 @@ pub(crate) struct Cancel {
     host: Host,
 }
 
-/// Which host.
+/// Which of them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Log {
+    /// How many at most, up to 500
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: usize,
+    /// Only those before this one: the next page
+    #[arg(long, value_name = "ID")]
+    before: Option<String>,
     #[command(flatten)]
     host: Host,
 }
@@ -165,7 +175,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
 fn plan(Wanted { target, to, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
     let body = Upgrade { target, to, options: Some(bounds.choices()), reason: String::new(), request: None };
     let plan: Plan = host.call(async |client| client.post("/v1/upgrades/plan", &body).await).map_err(as_typed)?;
-    host.print(&plan, planned)
+    host.print(&plan, |plan| format!("{plan}\n"))
 }
 
 /// What to do, in the options of these commands.
@@ -175,32 +185,6 @@ fn as_typed(failure: Failure) -> Failure {
         "UPG-CONTRACT" => failure.hinting("let them be handled first; or give them up: --allow-dead-letters"),
         _ => failure,
     }
-}
-
-fn planned(plan: &Plan) -> String {
-    let mut text = String::new();
-    for unchanged in plan.unchanged() {
-        text.push_str(&format!("{}: already there, will not be paused\n", unchanged.addr));
-    }
-    for moved in plan.moves() {
-        let ladder: Vec<String> =
-            moved.ladder.iter().map(|hop| format!("{} -> {}", hop.from_schema, hop.to_schema)).collect();
-        let state = match ladder.is_empty() {
-            true => format!("schema {}", moved.to.schema),
-            false => format!("schema {}", ladder.join(", ")),
-        };
-        text.push_str(&format!("{}: {} -> {}, {state}\n", moved.addr, moved.from.version, moved.to.version));
-        for lost in &moved.pathless {
-            text.push_str(&format!("  {} waiting in its {}: {}\n", lost.count, lost.place, lost.why));
-        }
-    }
-    for warning in plan.warnings() {
-        text.push_str(&format!("warning: {warning}\n"));
-    }
-    if plan.changes_nothing() {
-        text.push_str("nothing to do\n");
-    }
-    text
 }
 
 fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
@@ -261,7 +245,10 @@ fn follow(refused: Failure, request: &str, to: Option<&Version>, host: &Host) ->
 fn status(Status { id, host }: &Status) -> Result<ExitCode, Failure> {
     let view: Option<UpgradeView> = host.call(async |client| match id {
         Some(id) => client.get(&format!("/v1/upgrades/{}", part(id))).await.map(Some),
-        None => Ok(client.get::<Vec<UpgradeView>>("/v1/upgrades").await?.pop()),
+        None => match client.get::<Vec<UpgradeSummary>>("/v1/upgrades?limit=1").await?.pop() {
+            Some(latest) => client.get(&format!("/v1/upgrades/{}", part(&latest.id.to_string()))).await.map(Some),
+            None => Ok(None),
+        },
     })?;
     host.print(&view, |view| view.as_ref().map_or_else(|| "no upgrade so far\n".to_owned(), steps))
 }
@@ -309,20 +296,26 @@ fn cancel(Cancel { id, host }: &Cancel) -> Result<ExitCode, Failure> {
     Ok(if cancelled { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn log(Log { host }: &Log) -> Result<ExitCode, Failure> {
-    let views: Vec<UpgradeView> = host.call(async |client| client.get("/v1/upgrades").await)?;
-    host.print(&views, |views| {
-        let mut rows = vec![["UPGRADE", "STATUS", "ACTORS", "TO", "WHO", "WHY"].map(str::to_owned).to_vec()];
-        for view in views {
-            let begin = view.journal.iter().find_map(|entry| match entry {
-                Entry::Begin(begin) => Some(begin),
-                _ => None,
-            });
-            let Some(begin) = begin else { continue };
-            let (count, to) = (begin.moves.len().to_string(), or_dash(begin.moves.first().map(|moved| &moved.to)));
-            let id = view.id.to_string();
-            rows.push(vec![id, view.status.clone(), count, to, begin.who.clone(), begin.why.clone()]);
-        }
+fn log(Log { limit, before, host }: &Log) -> Result<ExitCode, Failure> {
+    let before = before.as_ref().map_or_else(String::new, |id| format!("&before={}", part(id)));
+    let path = format!("/v1/upgrades?limit={limit}{before}");
+    let upgrades: Vec<UpgradeSummary> = host.call(async |client| client.get(&path).await)?;
+    host.print(&upgrades, |upgrades| {
+        let mut rows = vec![["UPGRADE", "STATUS", "WHEN", "ACTORS", "TO", "WHO", "WHY"].map(str::to_owned).to_vec()];
+        rows.extend(upgrades.iter().map(|upgrade| {
+            let to: Vec<String> = upgrade.to.iter().map(ToString::to_string).collect();
+            let outcomes = upgrade.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}"));
+            let outcomes: Vec<String> = outcomes.collect();
+            vec![
+                upgrade.id.to_string(),
+                if outcomes.is_empty() { upgrade.status.clone() } else { outcomes.join(", ") },
+                or_dash(upgrade.at),
+                upgrade.actors.to_string(),
+                to.join(","),
+                upgrade.who.clone(),
+                or_dash(Some(&upgrade.why).filter(|why| !why.is_empty())),
+            ]
+        }));
         columns(&rows)
     })
 }

@@ -1,6 +1,7 @@
 //! The control API: what an operator may ask of a host, as HTTP and JSON over a unix socket (DESIGN D18).
 //!
 //! * [`wire`]: what is said, by both sides
+//! * [`json`]: JSON without doubled fields
 //! * [`error`]: the one shape of an error
 //! * [`socket`]: who is listened to, and within which bounds
 //! * [`client`]: the other end
@@ -9,6 +10,7 @@
 
 pub mod client;
 pub mod error;
+pub mod json;
 pub mod socket;
 pub mod wire;
 

@@ -1,9 +1,11 @@
 //! What is said on the control socket, by both sides. Fields that a side does not know are an error, not a guess.
 
+use super::json::distinct;
 use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_store::{Entry, UpgradeId};
@@ -98,7 +100,7 @@ pub struct Start {
     /// Which version; none: the kind's default.
     pub version: Option<Version>,
     /// Its start arguments.
-    #[serde(default = "no_fields")]
+    #[serde(default = "no_fields", deserialize_with = "distinct")]
     pub args: Value,
 }
 
@@ -159,7 +161,7 @@ pub struct Say {
     /// The message's name.
     pub message: String,
     /// Its fields.
-    #[serde(default = "no_fields")]
+    #[serde(default = "no_fields", deserialize_with = "distinct")]
     pub body: Value,
     /// How long to wait for room and for the answer; [`TIMEOUT_MS`] when it is left out.
     pub timeout_ms: Option<u64>,
@@ -280,4 +282,57 @@ pub struct UpgradeView {
     pub status: String,
     /// Its entries, oldest first.
     pub journal: Vec<Entry>,
+}
+
+/// One upgrade among others.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeSummary {
+    /// Which one.
+    pub id: UpgradeId,
+    /// `running`, `ended`, or `cut off` when the host died in the middle.
+    pub status: String,
+    /// When it began.
+    pub at: Option<Timestamp>,
+    /// Who asked.
+    pub who: String,
+    /// Their reason.
+    pub why: String,
+    /// What they called their request.
+    pub request: Option<String>,
+    /// To which versions.
+    pub to: Vec<Version>,
+    /// How many actors are to move.
+    pub actors: usize,
+    /// What became of them, as far as it has ended: `committed`, `rolled_back`, `refused`, `deferred`, and how many.
+    pub outcomes: BTreeMap<String, usize>,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Page {
+    /// What is older than this one; none: from the newest.
+    pub before: Option<String>,
+    /// How many at most.
+    pub limit: Option<usize>,
+}
+
+/// A key whose signatures are accepted no longer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distrusted {
+    /// Which key.
+    pub id: String,
+    /// No.
+    pub trusted: bool,
+    /// Who runs code that it signed: each runs on until the host ends, and does not come back then.
+    pub actors: Vec<Runs>,
+}
+
+/// Who runs what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runs {
+    /// Who.
+    pub actor: Addr,
+    /// Which version.
+    pub version: Version,
 }

@@ -9,6 +9,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("TRUST-EXPIRED", "the release has expired"),
     ("TRUST-KEY", "the release is signed by a key that is not trusted here"),
     ("TRUST-OLDER", "an older version than the highest that was here"),
+    ("TRUST-PUBLIC", "a public key cannot be read"),
     ("TRUST-RELEASE", "the release file is not one of this artifact"),
     ("TRUST-SECRET", "a secret key cannot be used"),
     ("TRUST-SIGNATURE", "the signature is not one of the release file"),
@@ -88,8 +89,11 @@ pub enum TrustError {
         /// Of the artifact.
         actual: String,
     },
-    /// No key in minisign's format.
-    #[error("the key cannot be read: {0}")]
+    /// No public key in minisign's format.
+    #[error("the public key cannot be read: {0}")]
+    Public(String),
+    /// No secret key in minisign's format.
+    #[error("the secret key cannot be read: {0}")]
     Key(String),
     /// The password does not open the secret key.
     #[error("the secret key cannot be opened: {0}")]
@@ -110,6 +114,7 @@ impl TrustError {
             Self::Size { .. } | Self::Release(_) | Self::Format { .. } | Self::Other { .. } => "TRUST-RELEASE",
             Self::Expired(_) => "TRUST-EXPIRED",
             Self::Older { .. } => "TRUST-OLDER",
+            Self::Public(_) => "TRUST-PUBLIC",
             Self::Key(_) | Self::Password(_) | Self::Sign(_) => "TRUST-SECRET",
         }
     }
@@ -128,7 +133,8 @@ impl TrustError {
             Self::Expired(_) => "sign the release anew, if it may still be used",
             Self::Older { .. } => "allow an older version on purpose, if going back is meant",
             Self::Other { .. } => "sign a release file of this very artifact",
-            Self::Key(_) => "name a key that teneral key generate or minisign -G made",
+            Self::Public(_) => "name the FILE.pub that teneral key generate or minisign -G made, not the secret key",
+            Self::Key(_) => "name the FILE.key that teneral key generate or minisign -G made",
             Self::Password(_) => "try the password again",
             Self::Sign(_) => "look at what the system says",
         }

@@ -15,7 +15,10 @@ const ID: std::ops::Range<usize> = 2..10;
 
 impl KeyId {
     /// The key that a signature says it is by.
-    pub(super) fn of_signature(signature: &str) -> Result<Self, TrustError> {
+    ///
+    /// # Errors
+    /// [`TrustError::Form`] and [`TrustError::Legacy`] for what is no signature here.
+    pub fn of_signature(signature: &str) -> Result<Self, TrustError> {
         let line = signature.lines().nth(1).ok_or_else(|| TrustError::Form("it has no second line".to_owned()))?;
         let bytes = decoded(line.trim()).ok_or_else(|| TrustError::Form("its second line is no base64".to_owned()))?;
         if bytes.starts_with(b"Ed") {
@@ -47,7 +50,8 @@ impl FromStr for KeyId {
 
     fn from_str(text: &str) -> Result<Self, TrustError> {
         let number = u64::from_str_radix(text, 16).ok().filter(|_| text.len() == 16);
-        let number = number.ok_or_else(|| TrustError::Key(format!("{text:?} is no key id: 16 hexadecimal digits")))?;
+        let number =
+            number.ok_or_else(|| TrustError::Public(format!("{text:?} is no key id: 16 hexadecimal digits")))?;
         Ok(Self(number.to_le_bytes()))
     }
 }
@@ -64,15 +68,15 @@ impl PublicKey {
     /// A key from its base64 alone, or from a `.pub` file with its comment.
     ///
     /// # Errors
-    /// [`TrustError::Key`].
+    /// [`TrustError::Public`].
     pub fn parse(text: &str) -> Result<Self, TrustError> {
         let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
         let line = lines().find(|line| !line.starts_with("untrusted comment:"));
-        let base64 = line.ok_or_else(|| TrustError::Key("it is empty".to_owned()))?;
+        let base64 = line.ok_or_else(|| TrustError::Public("it is empty".to_owned()))?;
         let key =
-            minisign_verify::PublicKey::from_base64(base64).map_err(|error| TrustError::Key(error.to_string()))?;
+            minisign_verify::PublicKey::from_base64(base64).map_err(|error| TrustError::Public(error.to_string()))?;
         let id = decoded(base64).and_then(|bytes| KeyId::within(&bytes));
-        let id = id.ok_or_else(|| TrustError::Key("it is too short".to_owned()))?;
+        let id = id.ok_or_else(|| TrustError::Public("it is too short".to_owned()))?;
         Ok(Self { base64: base64.to_owned(), id, key })
     }
 

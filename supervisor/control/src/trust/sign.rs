@@ -91,7 +91,7 @@ impl SecretKey {
     /// Its public half.
     ///
     /// # Errors
-    /// [`TrustError::Key`], which no key made by minisign is known to cause.
+    /// [`TrustError::Public`], which no key made by minisign is known to cause.
     pub fn public(&self) -> Result<PublicKey, TrustError> {
         PublicKey::parse(&self.public.to_base64())
     }

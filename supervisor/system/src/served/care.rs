@@ -15,7 +15,7 @@ use teneral_runtime::DeadLetter;
 use teneral_runtime::error::PauseRefused;
 
 pub(super) async fn pause(State(system): State<System>, Asked(body): Asked<Pause>) -> Answer<ActorView> {
-    let actor = system.actor(&body.actor)?;
+    let actor = system.up(&body.actor).await?;
     let (pausing, max) = (actor.clone(), Duration::from_millis(body.max_ms));
     let paused = look(&system, move |_| Ok(pausing.pause(OPERATOR, max))).await?;
     paused.map_err(|refused| not_paused(&refused))?;
@@ -29,7 +29,7 @@ fn not_paused(refused: &PauseRefused) -> ApiError {
 }
 
 pub(super) async fn resume(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
-    system.actor(&body.actor)?.resume(OPERATOR);
+    system.up(&body.actor).await?.resume(OPERATOR);
     seen(&system, &body.actor).await
 }
 

@@ -3,14 +3,17 @@
 //! * `routes`: which path is which act
 //! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
+//! * `upgrades`, `keys`: those acts
 //! * `asked`: requests read, within their bounds
 //! * `refused`: this system's errors in the one shape of the socket
 
 mod asked;
 mod care;
+mod keys;
 mod phase;
 mod refused;
 mod routes;
+mod upgrades;
 
 use crate::System;
 pub use phase::Phase;

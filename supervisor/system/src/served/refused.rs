@@ -19,11 +19,12 @@ fn status(error: &SystemError) -> StatusCode {
         E::Actor { .. } | E::Nobody { .. } | E::Kind { .. } | E::Version { .. } | E::Message { .. } => {
             StatusCode::NOT_FOUND
         }
+        E::Trust(error) if error.code() == "TRUST-PUBLIC" => StatusCode::BAD_REQUEST,
         E::Trust(_) => StatusCode::FORBIDDEN,
         E::Gate { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         E::Upgrade(error) => match error.code() {
             "UPG-ACTOR" | "UPG-VERSION" => StatusCode::NOT_FOUND,
-            "UPG-PLAN" | "UPG-STEPS" | "UPG-TWICE" => StatusCode::BAD_REQUEST,
+            "UPG-PLAN" | "UPG-REQUEST" | "UPG-STEPS" | "UPG-TWICE" => StatusCode::BAD_REQUEST,
             "UPG-JOURNAL" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::CONFLICT,
         },

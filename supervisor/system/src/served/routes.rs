@@ -1,29 +1,24 @@
 //! Which path is which act. Reading is GET, all else is POST.
 
 use super::asked::{Asked, signed, whole};
-use super::{care, phase};
-use crate::{Admission, Launch, System, SystemError};
+use super::{care, keys, phase, upgrades};
+use crate::{Admission, Launch, Stopped, System, SystemError};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, body};
-use jiff::Timestamp;
 use semver::Version;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use teneral_contract::Addr;
-use teneral_control::api::wire::{
-    ActorView, Apply, KeyView, KindView, Say, SetDefault, Start, Stop, TIMEOUT_MS, Trust, Upgrade, UpgradeView,
-};
+use teneral_control::api::wire::{ActorView, KindView, Say, SetDefault, Start, Stop, TIMEOUT_MS};
 use teneral_control::api::{ApiError, BODY_BYTES_MAX};
-use teneral_control::trust::{KeyId, KeyPurpose, PublicKey, TrustError, TrustedKey};
 use teneral_runtime::{ActorOptions, ActorRef, Status};
-use teneral_store::{Definition, Entry, Release, UpgradeId};
-use teneral_upgrade::{Plan, Report, UpgradeError};
+use teneral_store::{Definition, Release};
 use tokio::sync::Semaphore;
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
@@ -55,9 +50,6 @@ pub(super) fn of(system: System) -> Router {
         .route(phase::HEALTH, get(phase::health))
         .route("/v1/artifacts", get(artifacts))
         .route("/v1/artifacts/push", post(push).layer(DefaultBodyLimit::max(artifact_bytes_max)))
-        .route("/v1/keys", get(keys))
-        .route("/v1/keys/trust", post(trust))
-        .route("/v1/keys/{id}/distrust", post(distrust))
         .route("/v1/kinds", get(kinds))
         .route("/v1/kinds/set-default", post(set_default))
         .route("/v1/actors", get(actors))
@@ -71,13 +63,8 @@ pub(super) fn of(system: System) -> Router {
         .route("/v1/actors/resume", post(care::resume))
         .route("/v1/actors/restart", post(care::restart))
         .route("/v1/dead-letters", get(care::dead_letters))
-        .route("/v1/upgrades", get(upgrades))
-        .route("/v1/upgrades/{id}", get(upgrade))
-        .route("/v1/upgrades/{id}/cancel", post(cancel))
-        .route("/v1/requests/{request}", get(requested))
-        .route("/v1/upgrades/plan", post(plan))
-        .route("/v1/upgrades/run", post(run))
-        .route("/v1/upgrades/apply", post(apply))
+        .merge(keys::routes())
+        .merge(upgrades::routes())
         .fallback(no_path)
         .method_not_allowed_fallback(no_path)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -115,46 +102,6 @@ async fn push(State(system): State<System>, request: Request) -> Answer<Release>
 
 fn artifact_bytes_max(system: &System) -> usize {
     usize::try_from(system.artifact_bytes_max()).unwrap_or(usize::MAX)
-}
-
-async fn keys(State(system): State<System>) -> Answer<Vec<KeyView>> {
-    Ok(Json(look(&system, System::trusted_keys).await?.iter().map(key_view).collect()))
-}
-
-fn key_view(key: &TrustedKey) -> KeyView {
-    let purpose = match key.purpose {
-        KeyPurpose::Release => "release",
-        KeyPurpose::Development => "development",
-    };
-    KeyView {
-        id: key.public.id().to_string(),
-        name: key.name.clone(),
-        purpose: purpose.to_owned(),
-        added: key.added,
-        by: key.by.clone(),
-        expires: key.expires,
-    }
-}
-
-async fn trust(State(system): State<System>, Asked(body): Asked<Trust>) -> Answer<KeyView> {
-    let Trust { public, name, expires } = body;
-    let public = PublicKey::parse(&public).map_err(SystemError::from)?;
-    let by = OPERATOR.to_owned();
-    let key = TrustedKey { public, name, purpose: KeyPurpose::Release, added: Timestamp::now(), by, expires };
-    let view = key_view(&key);
-    look(&system, move |system| system.trust(&key)).await?;
-    Ok(Json(view))
-}
-
-async fn distrust(State(system): State<System>, Path(id): Path<String>) -> Answer<Value> {
-    let key: KeyId = id.parse().map_err(|error: TrustError| SystemError::from(error))?;
-    let known = look(&system, System::trusted_keys).await?.iter().any(|known| known.public.id() == key);
-    if !known {
-        let what = format!("no key {id} is trusted here");
-        return Err(ApiError::request(StatusCode::NOT_FOUND, "CTL-KEY", what, "teneral key list shows those that are"));
-    }
-    look(&system, move |system| system.distrust(key)).await?;
-    Ok(Json(json!({ "id": id, "trusted": false })))
 }
 
 async fn kinds(State(system): State<System>) -> Answer<Vec<KindView>> {
@@ -282,19 +229,8 @@ async fn start(State(system): State<System>, Asked(body): Asked<Start>) -> Answe
 
 async fn stop(State(system): State<System>, Asked(body): Asked<Stop>) -> Answer<Value> {
     let Stop { actor, reason, timeout_ms } = body;
-    let (running, addr) = (system.actor(&actor), actor.clone());
-    let defined = definition(&system, actor.path()).await?.is_some();
-    let running = match running {
-        Err(error) if !defined => return Err(error.into()),
-        running => running.ok(),
-    };
-    // Forgotten first: an actor that the host brings back against an order would be worse than one it does not.
-    look(&system, move |system| system.undefine(&addr)).await?;
-    let mut cut_off = false;
-    if let Some(running) = running {
-        cut_off = running.stop(&reason, Duration::from_millis(timeout_ms)).await.is_err();
-    }
-    Ok(Json(json!({ "actor": actor, "cut_off": cut_off })))
+    let stopped = system.stop(&actor, &reason, Duration::from_millis(timeout_ms)).await?;
+    Ok(Json(json!({ "actor": actor, "cut_off": stopped == Stopped::CutOff })))
 }
 
 async fn tell(State(system): State<System>, Asked(body): Asked<Say>) -> Answer<Value> {
@@ -309,107 +245,6 @@ async fn ask(State(system): State<System>, Asked(body): Asked<Say>) -> Answer<Va
     let timeout = Duration::from_millis(timeout_ms.unwrap_or(TIMEOUT_MS));
     let reply = system.ask_json(&actor, &message, &body.to_string(), timeout).await?;
     Ok(Json(json!({ "actor": actor, "reply": parsed(&reply)? })))
-}
-
-async fn upgrades(State(system): State<System>) -> Answer<Vec<UpgradeView>> {
-    let views = look(&system, |system| system.upgrades()?.into_iter().map(|id| upgrade_view(system, id)).collect());
-    Ok(Json(views.await?))
-}
-
-async fn upgrade(State(system): State<System>, Path(id): Path<String>) -> Answer<UpgradeView> {
-    let id = known(&system, &id).await?;
-    Ok(Json(look(&system, move |system| upgrade_view(system, id)).await?))
-}
-
-async fn requested(State(system): State<System>, Path(request): Path<String>) -> Answer<UpgradeView> {
-    let id = asked_before(&system, &request).await?;
-    let id = id.ok_or_else(|| no_upgrade(format!("no upgrade was asked for as {request}")))?;
-    Ok(Json(look(&system, move |system| upgrade_view(system, id)).await?))
-}
-
-async fn asked_before(system: &System, request: &str) -> Result<Option<UpgradeId>, ApiError> {
-    let request = request.to_owned();
-    look(system, move |system| system.requested(&request)).await
-}
-
-/// Before anything is planned: what a repeated request would meet now says nothing about it.
-async fn first_time(system: &System, request: Option<&str>) -> Result<(), ApiError> {
-    let Some(request) = request else { return Ok(()) };
-    match asked_before(system, request).await? {
-        Some(id) => Err(SystemError::from(UpgradeError::Repeated { request: request.to_owned(), id }).into()),
-        None => Ok(()),
-    }
-}
-
-async fn cancel(State(system): State<System>, Path(id): Path<String>) -> Answer<Value> {
-    let id = known(&system, &id).await?;
-    let cancelled = system.cancel(&id, OPERATOR);
-    Ok(Json(json!({ "id": id, "cancelled": cancelled })))
-}
-
-async fn known(system: &System, id: &str) -> Result<UpgradeId, ApiError> {
-    let found = look(system, System::upgrades).await?.into_iter().find(|known| known.to_string() == id);
-    found.ok_or_else(|| no_upgrade(format!("no upgrade {id}")))
-}
-
-fn no_upgrade(what: String) -> ApiError {
-    ApiError::request(StatusCode::NOT_FOUND, "CTL-UPGRADE", what, "teneral upgrade log lists them")
-}
-
-fn upgrade_view(system: &System, id: UpgradeId) -> Result<UpgradeView, SystemError> {
-    // Looked at before the journal: what ends in between has its end there.
-    let running = system.running().contains(&id);
-    let journal = system.journal(&id)?;
-    let ended = journal.iter().any(|entry| matches!(entry, Entry::End(_)));
-    let status = match (ended, running) {
-        (true, _) => "ended",
-        (false, true) => "running",
-        (false, false) => "cut off",
-    };
-    Ok(UpgradeView { id, status: status.to_owned(), journal })
-}
-
-/// A plan under the name that its caller gave the request, if it did.
-fn named(plan: Plan, request: Option<&str>) -> Plan {
-    match request {
-        Some(request) => plan.requested_as(request),
-        None => plan,
-    }
-}
-
-async fn planned(system: &System, body: Upgrade) -> Result<Plan, ApiError> {
-    let Upgrade { target, to, options, reason, request } = body;
-    let options = options.unwrap_or_default().or(system.upgrade_options());
-    let plan = system.plan(target.as_str(), &to.to_string(), options).await?.because(&reason);
-    Ok(named(plan, request.as_deref()))
-}
-
-async fn plan(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answer<Plan> {
-    Ok(Json(planned(&system, body).await?))
-}
-
-async fn run(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answer<Report> {
-    let request = body.request.clone();
-    first_time(&system, request.as_deref()).await?;
-    let plan = match planned(&system, body).await {
-        Ok(plan) => plan,
-        Err(refused) => {
-            // The same request may have begun meanwhile, and be what stands in the way.
-            first_time(&system, request.as_deref()).await?;
-            return Err(refused);
-        }
-    };
-    Ok(Json(system.apply(plan).await?))
-}
-
-async fn apply(State(system): State<System>, Asked(body): Asked<Apply>) -> Answer<Report> {
-    let Apply { plan, reason, request } = body;
-    first_time(&system, request.as_deref()).await?;
-    // Through its text, as a file of it: what is no legal plan is refused before anybody looks at it.
-    let text = plan.to_json().map_err(SystemError::from)?;
-    let read = Plan::from_json(&text).map_err(SystemError::from)?;
-    let plan = if reason.is_empty() { read } else { read.because(&reason) };
-    Ok(Json(system.apply(named(plan, request.as_deref())).await?))
 }
 
 /// What an actor's own code wrote as JSON.

@@ -1,4 +1,4 @@
-//! "Did you mean": the names that a mistyped one is closest to.
+//! "Did you mean": the names that a mistyped one is closest to, for every error that refuses a name.
 
 /// Suggestions shown at most.
 const SHOWN_MAX: usize = 3;

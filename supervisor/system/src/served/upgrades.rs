@@ -1,0 +1,170 @@
+//! Upgrades asked for, looked at and cancelled.
+
+use super::asked::Asked;
+use super::routes::{Answer, Json, OPERATOR, look};
+use crate::{System, SystemError, Wish};
+use axum::Router;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use teneral_control::api::ApiError;
+use teneral_control::api::wire::{Apply, Page, Upgrade, UpgradeSummary, UpgradeView};
+use teneral_store::{Entry, Logged, StoreError, UpgradeId};
+use teneral_upgrade::{Plan, Report, UpgradeError};
+
+/// Upgrades on a page where the caller does not say, and at most.
+const PAGE: (usize, usize) = (50, 500);
+
+pub(super) fn routes() -> Router<System> {
+    Router::new()
+        .route("/v1/upgrades", get(upgrades))
+        .route("/v1/upgrades/{id}", get(upgrade))
+        .route("/v1/upgrades/{id}/cancel", post(cancel))
+        .route("/v1/requests/{request}", get(requested))
+        .route("/v1/upgrades/plan", post(plan))
+        .route("/v1/upgrades/run", post(run))
+        .route("/v1/upgrades/apply", post(apply))
+}
+
+async fn upgrades(
+    State(system): State<System>,
+    page: Result<Query<Page>, QueryRejection>,
+) -> Answer<Vec<UpgradeSummary>> {
+    let Query(Page { before, limit }) = page.map_err(|error| {
+        let hint = "ask for ?before=ID&limit=N, or for neither";
+        ApiError::new(StatusCode::BAD_REQUEST, "CTL-REQUEST", &error, "nothing was done", hint)
+    })?;
+    let before = match before {
+        Some(id) => Some(known(&system, &id).await?),
+        None => None,
+    };
+    let count = limit.unwrap_or(PAGE.0).min(PAGE.1);
+    let views = look(&system, move |system| {
+        // Looked at before the journals: what ends in between has its end there.
+        let running = system.running();
+        let found = system.latest_upgrades(before.as_ref(), count)?;
+        Ok(found.into_iter().map(|logged| summary(logged, &running)).collect())
+    });
+    Ok(Json(views.await?))
+}
+
+fn status(ended: bool, running: bool) -> String {
+    let status = match (ended, running) {
+        (true, _) => "ended",
+        (false, true) => "running",
+        (false, false) => "cut off",
+    };
+    status.to_owned()
+}
+
+fn summary(Logged { id, first, last }: Logged, running: &[UpgradeId]) -> UpgradeSummary {
+    let mut outcomes = BTreeMap::new();
+    if let Entry::End(end) = &last {
+        end.actors.iter().for_each(|actor| *outcomes.entry(actor.outcome.clone()).or_default() += 1);
+    }
+    let status = status(matches!(last, Entry::End(_)), running.contains(&id));
+    let at = |unix_us: u64| i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+    let (at, who, why, request, moves) = match first {
+        Entry::Begin(begin) => (at(begin.at_unix_us), begin.who, begin.why, begin.request, begin.moves),
+        Entry::Step(_) | Entry::End(_) => Default::default(),
+    };
+    let mut to: Vec<_> = moves.iter().map(|moved| moved.to.clone()).collect();
+    to.sort();
+    to.dedup();
+    UpgradeSummary { id, status, at, who, why, request, to, actors: moves.len(), outcomes }
+}
+
+async fn upgrade(State(system): State<System>, Path(id): Path<String>) -> Answer<UpgradeView> {
+    let id = known(&system, &id).await?;
+    Ok(Json(look(&system, move |system| upgrade_view(system, id)).await?))
+}
+
+async fn requested(State(system): State<System>, Path(request): Path<String>) -> Answer<UpgradeView> {
+    let id = asked_before(&system, &request).await?;
+    let id = id.ok_or_else(|| no_upgrade(format!("no upgrade was asked for as {request}")))?;
+    Ok(Json(look(&system, move |system| upgrade_view(system, id)).await?))
+}
+
+async fn asked_before(system: &System, request: &str) -> Result<Option<UpgradeId>, ApiError> {
+    let request = request.to_owned();
+    look(system, move |system| system.requested(&request)).await
+}
+
+/// Before anything is planned: what a repeated request would meet now says nothing about it.
+async fn first_time(system: &System, request: Option<&str>) -> Result<(), ApiError> {
+    let Some(request) = request else { return Ok(()) };
+    match asked_before(system, request).await? {
+        Some(id) => Err(SystemError::from(UpgradeError::Repeated { request: request.to_owned(), id }).into()),
+        None => Ok(()),
+    }
+}
+
+async fn cancel(State(system): State<System>, Path(id): Path<String>) -> Answer<Value> {
+    let id = known(&system, &id).await?;
+    let cancelled = system.cancel(&id, OPERATOR);
+    Ok(Json(json!({ "id": id, "cancelled": cancelled })))
+}
+
+async fn known(system: &System, id: &str) -> Result<UpgradeId, ApiError> {
+    let found = UpgradeId(id.to_owned());
+    let named = found.clone();
+    let known = look(system, move |system| match system.journal(&named) {
+        Err(SystemError::Store(error)) if matches!(*error, StoreError::Name(_)) => Ok(false),
+        journal => Ok(!journal?.is_empty()),
+    });
+    if known.await? { Ok(found) } else { Err(no_upgrade(format!("no upgrade {id}"))) }
+}
+
+fn no_upgrade(what: String) -> ApiError {
+    ApiError::request(StatusCode::NOT_FOUND, "CTL-UPGRADE", what, "teneral upgrade log lists them")
+}
+
+fn upgrade_view(system: &System, id: UpgradeId) -> Result<UpgradeView, SystemError> {
+    // Looked at before the journal: what ends in between has its end there.
+    let running = system.running().contains(&id);
+    let journal = system.journal(&id)?;
+    let ended = journal.iter().any(|entry| matches!(entry, Entry::End(_)));
+    Ok(UpgradeView { id, status: status(ended, running), journal })
+}
+
+fn wish(system: &System, body: Upgrade) -> Wish {
+    let Upgrade { target, to, options, reason, request } = body;
+    let options = options.unwrap_or_default().or(system.upgrade_options());
+    Wish { why: reason, request, ..Wish::new(target.as_str(), &to.to_string(), options) }
+}
+
+async fn plan(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answer<Plan> {
+    Ok(Json(system.plan_of(wish(&system, body)).await?))
+}
+
+async fn run(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answer<Report> {
+    let request = body.request.clone();
+    first_time(&system, request.as_deref()).await?;
+    match system.upgrade_of(wish(&system, body)).await {
+        Ok(report) => Ok(Json(report)),
+        Err(refused) => {
+            // The same request may have begun meanwhile, and be what stands in the way.
+            first_time(&system, request.as_deref()).await?;
+            Err(refused.into())
+        }
+    }
+}
+
+async fn apply(State(system): State<System>, Asked(body): Asked<Apply>) -> Answer<Report> {
+    let Apply { plan, reason, request } = body;
+    first_time(&system, request.as_deref()).await?;
+    // Through its text, as a file of it: what is no legal plan is refused before anybody looks at it.
+    let text = plan.to_json().map_err(SystemError::from)?;
+    let mut plan = Plan::from_json(&text).map_err(SystemError::from)?;
+    if !reason.is_empty() {
+        plan = plan.because(&reason);
+    }
+    if let Some(request) = request {
+        plan = plan.requested_as(&request);
+    }
+    Ok(Json(system.apply(plan).await?))
+}

@@ -1,0 +1,252 @@
+//! What an operator types, verb by verb: a host in a process of its own, and the binary beside it.
+
+use crate::harness::house::until;
+use crate::harness::served::{Served, text};
+use crate::harness::{Test, libraries, test};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::net::UnixStream;
+use std::process::{Child, Stdio};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        test(an_upgrade_waits_for_another_one_for_as_long_as_it_is_told_to),
+        test(e3_a_request_has_a_name_of_at_most_128_bytes),
+        test(the_latest_upgrades_are_listed_in_pages_newest_first),
+        test(a_plan_is_a_table_of_its_steps),
+        test(r21_a_caller_that_is_refused_in_the_middle_of_a_large_body_hears_why),
+        test(who_runs_code_of_a_key_that_is_trusted_no_longer_is_named),
+        test(an_expiry_is_a_date_or_a_moment_and_is_to_come),
+        test(what_is_no_public_key_is_the_callers_mistake),
+        test(an_actor_that_is_down_is_known_to_every_verb),
+        test(a_field_that_no_code_knows_or_that_is_there_twice_is_refused),
+        test(what_to_do_fits_the_command_that_says_it),
+    ]
+}
+
+/// A host with `counter/a` on 1.0.0, counting from 5.
+fn counting() -> Served {
+    let served = Served::new(&[]);
+    served.push(&["counter-v1", "counter-v2"]);
+    served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+    served
+}
+
+#[track_caller]
+fn begun(served: &Served, arguments: &[&str]) -> Child {
+    let command = &mut served.command(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs")
+}
+
+#[track_caller]
+fn ends_well(child: Child) -> String {
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn an_upgrade_waits_for_another_one_for_as_long_as_it_is_told_to() {
+    let served = Served::new(&[]);
+    served.push(&["probe-v1", "probe-v2", "probe-v3"]);
+    let hold = served.busy_probe();
+    let to =
+        |version| ["upgrade", "apply", "--max-pause", "60s", "--quiesce-timeout", "60s", "probe/a", "--to", version];
+    let first = begun(&served, &to("2.0.0"));
+    until("it is at work", || served.json(&["upgrade", "status"])["status"] == "running");
+    served.refuses(1, "UPG-RUNNING", &to("2.0.0"));
+    let waits = ["--queue-timeout", "60s", "--request-id", "further"];
+    let mut second = begun(&served, &[&to("3.0.0")[..], &waits].concat());
+    // Many times as long as the one before took to be refused.
+    for _ in 0..10 {
+        served.refuses(1, "UPG-RUNNING", &to("2.0.0"));
+        assert_eq!(second.try_wait().expect("it is ours"), None, "it waits");
+    }
+    fs::write(&hold, "").expect("it is ours");
+    ends_well(first);
+    ends_well(second);
+    let journal = served.json(&["upgrade", "status"]);
+    let moved = &journal["journal"][0]["moves"][0];
+    assert_eq!((&moved["from"], &moved["to"]), (&json!("2.0.0"), &json!("3.0.0")), "planned anew: {journal:#}");
+    assert_eq!(served.json(&["upgrade", "log"])[0]["request"], "further");
+}
+
+fn e3_a_request_has_a_name_of_at_most_128_bytes() {
+    let served = counting();
+    let apply = |name: &str| {
+        ["upgrade", "apply", "--max-pause", "60s", "counter/a", "--to", "2.0.0", "--request-id", name]
+            .map(str::to_owned)
+    };
+    for name in ["", &"é".repeat(65)] {
+        let arguments = apply(name);
+        served.refuses(2, "UPG-REQUEST", &arguments.each_ref().map(String::as_str));
+    }
+    assert_eq!(served.json(&["upgrade", "log"]), json!([]));
+    let longest = apply(&"é".repeat(64));
+    let arguments = longest.each_ref().map(String::as_str);
+    served.says(&arguments);
+    assert!(served.says(&arguments).starts_with("asked for before, not done again\n"));
+}
+
+fn the_latest_upgrades_are_listed_in_pages_newest_first() {
+    let served = counting();
+    for (turn, version) in ["2.0.0", "1.0.0", "2.0.0"].into_iter().enumerate() {
+        let why = format!("turn {turn}");
+        let apply = ["upgrade", "apply", "counter", "--to", version, "--reason", &why, "--allow-downgrade"];
+        served.says(&[&apply[..], &["--max-pause", "60s"]].concat());
+    }
+    let whys = |upgrades: &Value| -> Vec<String> {
+        let all = upgrades.as_array().expect("a list").iter();
+        all.map(|upgrade| upgrade["why"].as_str().expect("a text").to_owned()).collect()
+    };
+    let newest = served.json(&["upgrade", "log", "--limit", "2"]);
+    assert_eq!(whys(&newest), ["turn 2", "turn 1"]);
+    let (id, outcomes) = (newest[1]["id"].as_str().expect("an id"), &newest[0]["outcomes"]);
+    assert_eq!((&newest[0]["to"], outcomes), (&json!(["2.0.0"]), &json!({ "committed": 1 })));
+    assert_eq!(whys(&served.json(&["upgrade", "log", "--before", id])), ["turn 0"]);
+    served.refuses(2, "CTL-UPGRADE", &["upgrade", "log", "--before", "up-0"]);
+    served.refuses(2, "CTL-UPGRADE", &["upgrade", "status", "../x"]);
+    let answer = served.raw("GET /v1/upgrades?limit=many HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("CTL-REQUEST"), "{answer}");
+}
+
+fn a_plan_is_a_table_of_its_steps() {
+    let served = counting();
+    served.says(&["actor", "start", "counter/b", r#"{"total": 0}"#, "--version", "2.0.0"]);
+    let wanted = "\
+ACTOR      FROM   TO     SCHEMA  STEPS
+counter/a  1.0.0  2.0.0  1 -> 2  verify check load [pause snapshot migrate commit] resume
+counter/b  2.0.0  2.0.0  2       none: it is there already
+1 to move, 1 there already; in brackets: while it is paused
+";
+    assert_eq!(served.says(&["upgrade", "plan", "counter", "--to", "2.0.0"]), wanted);
+    assert!(served.says(&["upgrade", "plan", "counter/b", "--to", "2.0.0"]).ends_with("\nnothing to do\n"));
+}
+
+fn r21_a_caller_that_is_refused_in_the_middle_of_a_large_body_hears_why() {
+    let served = Served::new(&[]);
+    let large = fs::File::create(served.desk.path().join("large.so")).expect("it is ours");
+    large.set_len((256 << 20) + 1).expect("it has a hole");
+    served.refuses(1, "CTL-LARGE", &["artifact", "push", "large.so"]);
+    let callers: Vec<UnixStream> = (0..64).map(|_| UnixStream::connect(served.socket()).expect("it listens")).collect();
+    let library = libraries::library("counter-v1").to_str().expect("a path that cargo prints");
+    until("the host has let all of them in", || {
+        let output = served.run(&["artifact", "push", library]);
+        let said = text(&output.stderr);
+        assert!(output.status.success() || said.starts_with("error[CTL-BUSY]: "), "{said}");
+        !output.status.success()
+    });
+    drop(callers);
+}
+
+/// A production host that runs `counter/a` by the key of `team.key`, whose id this returns.
+fn production() -> (Served, String) {
+    let served = Served::new(&["--production"]);
+    fs::copy(libraries::library("counter-v1"), served.desk.path().join("counter.so")).expect("it copies");
+    served.says(&["key", "generate", "team", "--no-password"]);
+    served.says(&["sign", "counter.so", "--key", "team.key"]);
+    served.says(&["key", "trust", "team.pub"]);
+    served.says(&["artifact", "push", "counter.so"]);
+    served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+    let key = served.json(&["key", "list"])[0]["id"].as_str().expect("an id").to_owned();
+    (served, key)
+}
+
+fn who_runs_code_of_a_key_that_is_trusted_no_longer_is_named() {
+    let (served, key) = production();
+    let done = served.json(&["key", "distrust", &key]);
+    assert_eq!(done["actors"], json!([{ "actor": "counter/a", "version": "1.0.0" }]), "{done:#}");
+    served.says(&["key", "trust", "team.pub"]);
+    let said = served.says(&["key", "distrust", &key]);
+    assert!(said.contains("do not come back") && said.contains("\n  counter/a  1.0.0\n"), "{said}");
+    assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 5, "it goes on");
+}
+
+fn an_expiry_is_a_date_or_a_moment_and_is_to_come() {
+    let served = Served::new(&[]);
+    fs::copy(libraries::library("counter-v1"), served.desk.path().join("counter.so")).expect("it copies");
+    served.says(&["key", "generate", "team", "--no-password"]);
+    let trusted = served.json(&["key", "trust", "team.pub", "--expires", "2999-01-31"]);
+    assert_eq!(trusted["expires"], "2999-01-31T23:59:59Z");
+    let trusted = served.json(&["key", "trust", "team.pub", "--expires", "2999-01-31T12:00:00+02:00"]);
+    assert_eq!(trusted["expires"], "2999-01-31T10:00:00Z");
+    for over in ["2020-01-31", "2020-01-31T12:00:00Z", "tomorrow"] {
+        for command in [&["key", "trust", "team.pub"][..], &["sign", "counter.so", "--key", "team.key"]] {
+            let output = served.run(&[command, &["--expires", over]].concat());
+            assert_eq!(output.status.code(), Some(2), "{command:?} {over}: {}", text(&output.stderr));
+        }
+    }
+    assert!(!served.desk.path().join("counter.so.release").exists(), "nothing was signed");
+}
+
+fn what_is_no_public_key_is_the_callers_mistake() {
+    let served = Served::new(&[]);
+    served.says(&["key", "generate", "team", "--no-password"]);
+    fs::write(served.desk.path().join("empty.pub"), "").expect("it is ours");
+    for file in ["team.key", "empty.pub"] {
+        let said = served.refuses(2, "TRUST-PUBLIC", &["key", "trust", file]);
+        assert!(said.contains("FILE.pub"), "{said}");
+    }
+    served.refuses(2, "CTL-KEY", &["key", "distrust", "no-id"]);
+    assert_eq!(served.json(&["key", "list"]), json!([]));
+}
+
+fn an_actor_that_is_down_is_known_to_every_verb() {
+    let (served, key) = production();
+    served.says(&["key", "distrust", &key]);
+    let (desk, _) = served.stop();
+    let served = Served::at(desk, &["--production"]);
+    let plan = ["upgrade", "plan", "counter/a", "--to", "1.0.0"];
+    let plan_kind = ["upgrade", "plan", "counter", "--to", "1.0.0"];
+    let verbs: [&[&str]; 7] = [
+        &["actor", "ask", "counter/a", "Get"],
+        &["actor", "tell", "counter/a", "Get"],
+        &["actor", "state", "counter/a"],
+        &["actor", "pause", "counter/a"],
+        &["actor", "resume", "counter/a"],
+        &plan,
+        &plan_kind,
+    ];
+    for verb in verbs {
+        let said = served.refuses(1, "SYS-DEFINED", verb);
+        assert!(said.contains("teneral actor restart counter/a"), "{said}");
+    }
+    served.refuses(2, "SYS-ACTOR", &["actor", "ask", "counter/b", "Get"]);
+    served.refuses(2, "UPG-ACTOR", &["upgrade", "plan", "counter/b", "--to", "1.0.0"]);
+}
+
+fn a_field_that_no_code_knows_or_that_is_there_twice_is_refused() {
+    let served = counting();
+    let said = served.refuses(2, "SYS-JSON", &["actor", "tell", "counter/a", "Add", r#"{"amount": 1, "amuont": 2}"#]);
+    assert!(said.contains("unknown field \"amuont\": did you mean amount?"), "{said}");
+    let start = ["actor", "start", "counter/b", r#"{"total": 1, "totl": 2}"#, "--version", "1.0.0"];
+    assert!(served.refuses(2, "SYS-JSON", &start).contains("did you mean total?"));
+    let doubled = r#"{"actor": "counter/a", "message": "Add", "body": {"amount": 1, "amount": 2}}"#;
+    let bytes = doubled.len();
+    let head =
+        format!("POST /v1/actors/tell HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {bytes}\r\n\r\n");
+    let answer = served.raw(&format!("{head}{doubled}"));
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("doubled field \\\"amount\\\""), "{answer}");
+    let output = served.run(&["actor", "tell", "counter/a", "Add", r#"{"amount": 1, "amount": 2}"#]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("doubled field \"amount\""), "{}", text(&output.stderr));
+    assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 5, "nothing was added");
+}
+
+fn what_to_do_fits_the_command_that_says_it() {
+    let served = Served::new(&[]);
+    let file = served.desk.path().join("counter.so");
+    fs::copy(libraries::library("counter-v1"), &file).expect("it copies");
+    served.says(&["key", "generate", "team", "--no-password"]);
+    served.says(&["key", "trust", "team.pub"]);
+    served.says(&["sign", "counter.so", "--key", "team.key"]);
+    fs::copy(libraries::library("counter-v2"), &file).expect("it copies");
+    let said = served.refuses(1, "GATE-DIGEST", &["artifact", "push", "counter.so"]);
+    assert!(said.contains("teneral sign counter.so --key"), "{said}");
+    let said = served.refuses(2, "CLI-FILE", &["artifact", "push", "nowhere.so"]);
+    assert!(!said.contains("written"), "a push writes nothing here: {said}");
+    served.says(&["sign", "counter.so", "--key", "team.key"]);
+    let said = served.refuses(2, "CLI-FILE", &["artifact", "push", "counter.so", "nowhere.so"]);
+    assert!(said.contains("1 of 2"), "{said}");
+    let said = served.refuses(1, "TRUST-SECRET", &["sign", "counter.so", "--key", "team.pub"]);
+    assert!(said.contains("FILE.key") && said.contains("nothing was signed"), "{said}");
+}
