@@ -1,12 +1,22 @@
 //! A system of its own for each test: a store in a temporary directory, a tokio, and the public API without `await`.
 
 use super::libraries::library;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use std::cell::Cell;
+use std::error::Error;
+use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use teneral::api::wire::{RELEASE_HEADER, SIGNATURE_HEADER};
+use teneral::api::{ApiError, Client};
+use teneral::served::Socket;
+use teneral::trusted::read_beside;
 use teneral::upgrade::{ActorReport, Downgrades, PathlessPolicy};
 use teneral::{ActorRef, Admission, Options, Release, Report, System, SystemError, UpgradeOptions, Wire};
 use teneral_store::{EmbeddedStore, Entry, StepDone, StepResult, Store};
@@ -22,11 +32,84 @@ pub(crate) fn patient() -> UpgradeOptions {
     UpgradeOptions { max_pause: GENEROUS, quiesce_timeout: GENEROUS, downgrades, pathless, ..UpgradeOptions::new() }
 }
 
+thread_local! {
+    /// Whether houses that are opened on this thread bring code and upgrade over the control socket.
+    static OVER_THE_SOCKET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test whose houses bring code and upgrade over the control socket, as an operator does.
+pub(crate) fn over_the_socket<T>(test: impl FnOnce() -> T) -> T {
+    OVER_THE_SOCKET.set(true);
+    let ran = test();
+    OVER_THE_SOCKET.set(false);
+    ran
+}
+
 /// See the module.
 pub(crate) struct House {
     pub(crate) system: System,
     tokio: Runtime,
     dir: TempDir,
+    operator: Option<Client>,
+}
+
+/// Why a house did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// The system said so.
+    Here(SystemError),
+    /// The socket did.
+    There(ApiError),
+}
+
+/// What every refusal has, whoever says it.
+pub(crate) trait Refuses: Error {
+    fn code(&self) -> &str;
+    fn hint(&self) -> String;
+}
+
+impl Refuses for SystemError {
+    fn code(&self) -> &str {
+        self.code()
+    }
+
+    fn hint(&self) -> String {
+        self.hint()
+    }
+}
+
+impl Refuses for Refusal {
+    fn code(&self) -> &str {
+        match self {
+            Self::Here(error) => error.code(),
+            Self::There(error) => &error.code,
+        }
+    }
+
+    fn hint(&self) -> String {
+        match self {
+            Self::Here(error) => error.hint(),
+            Self::There(error) => error.hint.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Here(error) => error.fmt(f),
+            Self::There(error) => write!(f, "{}: {}", error.what, error.causes.join(": ")),
+        }
+    }
+}
+
+impl Error for Refusal {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Here(error) => error.source(),
+            Self::There(_) => None,
+        }
+    }
 }
 
 impl House {
@@ -41,8 +124,15 @@ impl House {
         let dir = TempDir::with_prefix("teneral-test-").expect("a temporary directory");
         let mut options = Options::new(dir.path().join("store"));
         change(&mut options);
+        let (tokio, store) = (tokio.expect("a tokio"), options.dir.clone());
         let system = System::open_with(options).expect("an empty store opens");
-        let house = Self { system, tokio: tokio.expect("a tokio"), dir };
+        let operator = OVER_THE_SOCKET.get().then(|| {
+            let _entered = tokio.enter();
+            let (socket, routes) = (Socket::listen(&store).expect("the store is ours"), system.routes());
+            tokio.spawn(async move { socket.serve(routes).await });
+            Client::new(&store)
+        });
+        let house = Self { system, tokio, dir, operator };
         for package in packages {
             house.push(library(package)).expect("our own libraries pass the gate");
         }
@@ -52,6 +142,11 @@ impl House {
     /// As [`House::with`], where no turn takes so long that it is said to hang.
     pub(crate) fn patient(packages: &[&str]) -> Self {
         Self::open(packages, |options| options.runtime.hang_after = GENEROUS)
+    }
+
+    /// Whether it brings code and upgrades over its control socket.
+    pub(crate) fn is_operated(&self) -> bool {
+        self.operator.is_some()
     }
 
     /// A directory that goes with the house; `store` in it is the store.
@@ -86,13 +181,24 @@ impl House {
         })
     }
 
-    pub(crate) fn push(&self, library: &Path) -> Result<Release, SystemError> {
-        self.block_on(self.system.push(library))
+    pub(crate) fn push(&self, library: &Path) -> Result<Release, Refusal> {
+        // A file that is none is refused where it lies: an operator's command would not send it either.
+        let (Some(client), true) = (&self.operator, library.is_file() && !library.is_symlink()) else {
+            return self.block_on(self.system.push(library)).map_err(Refusal::Here);
+        };
+        let mut headers = Vec::new();
+        if let Some(signed) = read_beside(library).map_err(|error| Refusal::Here(error.into()))? {
+            headers.push((RELEASE_HEADER, STANDARD.encode(signed.release)));
+            headers.push((SIGNATURE_HEADER, STANDARD.encode(signed.signature)));
+        }
+        let bytes = std::fs::read(library).expect("it is there");
+        self.block_on(client.send("/v1/artifacts/push", &headers, bytes)).map_err(Refusal::There)
     }
 
     /// As [`House::push`], also below what was pushed before.
-    pub(crate) fn push_older(&self, library: &Path) -> Result<Release, SystemError> {
-        self.block_on(self.system.push_as(library, Admission { older: true, ..Admission::default() }))
+    pub(crate) fn push_older(&self, library: &Path) -> Result<Release, Refusal> {
+        let older = Admission { older: true, ..Admission::default() };
+        self.block_on(self.system.push_as(library, older)).map_err(Refusal::Here)
     }
 
     /// Starts an actor that must start.
@@ -152,8 +258,12 @@ impl House {
         self.dir().join("store/artifacts").join(release.sha256.to_string())
     }
 
-    pub(crate) fn try_upgrade(&self, target: &str, to: &str, options: UpgradeOptions) -> Result<Report, SystemError> {
-        self.block_on(self.system.upgrade(target, to, options))
+    pub(crate) fn try_upgrade(&self, target: &str, to: &str, options: UpgradeOptions) -> Result<Report, Refusal> {
+        let Some(client) = &self.operator else {
+            return self.block_on(self.system.upgrade(target, to, options)).map_err(Refusal::Here);
+        };
+        let body = json!({ "target": target, "to": to, "options": options });
+        self.block_on(client.post("/v1/upgrades/run", &body)).map_err(Refusal::There)
     }
 }
 

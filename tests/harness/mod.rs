@@ -13,11 +13,12 @@ pub(crate) mod puppet;
 pub(crate) mod served;
 
 use libtest_mimic::{Completion, Failed, Trial};
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 /// One listed test.
 pub(crate) struct Test {
-    name: &'static str,
+    name: Cow<'static, str>,
     run: Box<dyn FnOnce() -> Verdict + Send>,
 }
 
@@ -63,7 +64,15 @@ where
     V: Into<Verdict>,
 {
     let path = std::any::type_name::<F>();
-    Test { name: path.rsplit("::").next().unwrap_or(path), run: Box::new(move || claim().into()) }
+    Test { name: path.rsplit("::").next().unwrap_or(path).into(), run: Box::new(move || claim().into()) }
+}
+
+/// The same claims where code is brought and upgraded over the control socket, each under its own name and that.
+pub(crate) fn over_the_socket(tests: Vec<Test>) -> impl Iterator<Item = Test> {
+    tests.into_iter().map(|Test { name, run }| {
+        let name = format!("{name}_over_the_socket").into();
+        Test { name, run: Box::new(move || house::over_the_socket(run)) }
+    })
 }
 
 /// The workspace's root.

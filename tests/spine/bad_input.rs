@@ -4,7 +4,7 @@
 use crate::harness::c::{self, Source};
 use crate::harness::child::{self, Child};
 use crate::harness::echo::Nothing;
-use crate::harness::house::{GENEROUS, House, chain, only, until};
+use crate::harness::house::{GENEROUS, House, Refuses, chain, only, until};
 use crate::harness::libraries::library;
 use crate::harness::puppet::as_another;
 use crate::harness::{Absent, Test, echo, root, test};
@@ -45,7 +45,7 @@ pub(super) fn tests() -> Vec<Test> {
 
 /// The error has this code, says all this, and has a hint; its page says what stands and what to do.
 #[track_caller]
-fn says(error: &SystemError, code: &str, parts: &[&str]) {
+fn says(error: &dyn Refuses, code: &str, parts: &[&str]) {
     let cause = chain(error);
     assert_eq!(error.code(), code, "{cause}");
     let missing: Vec<_> = parts.iter().filter(|part| !cause.contains(**part)).collect();
@@ -199,8 +199,8 @@ fn names_that_nothing_has_bring_the_nearest_ones() {
     let house = House::with(&["probe-v1", "probe-v2", "counter-v1"]);
     house.start("probe/alpha", "1.0.0", Start::default());
     house.start("counter/a", "1.0.0", counter_api::Start { total: 0 });
-    let refused = |error: SystemError, code: &str, found: &str, nearest: &str| {
-        says(&error, code, &[found]);
+    let refused = |error: &dyn Refuses, code: &str, found: &str, nearest: &str| {
+        says(error, code, &[found]);
         assert!(error.hint().contains(nearest), "{}", error.hint());
     };
     let start = |addr: &str, version: &str| {
@@ -210,15 +210,15 @@ fn names_that_nothing_has_bring_the_nearest_ones() {
     let upgrade = |target: &str, version: &str| {
         house.try_upgrade(target, version, UpgradeOptions::new()).map(drop).expect_err("there is no such thing")
     };
-    refused(house.system.actor("probe/alpah").expect_err("a typo"), "SYS-ACTOR", "probe/alpah", "probe/alpha");
+    refused(&house.system.actor("probe/alpah").expect_err("a typo"), "SYS-ACTOR", "probe/alpah", "probe/alpha");
     let asked = house.block_on(house.system.ask("probe/alha", Read {})).map(drop);
-    refused(asked.expect_err("a typo"), "SYS-ACTOR", "probe/alha", "did you mean probe/alpha?");
-    refused(start("prboe/a", "1.0.0"), "SYS-KIND", "prboe", "did you mean probe?");
-    refused(start("probe/b", "1.0.1"), "SYS-VERSION", "probe 1.0.1", "1.0.0");
-    refused(house.system.set_default("cuonter", "1.0.0").expect_err("a typo"), "SYS-KIND", "cuonter", "counter");
-    refused(upgrade("probe/alphq", "2.0.0"), "UPG-ACTOR", "probe/alphq", "did you mean probe/alpha?");
-    refused(upgrade("probe/alpha", "2.0.1"), "UPG-VERSION", "probe 2.0.1", "2.0.0");
-    refused(upgrade("prob", "2.0.0"), "SYS-NOBODY", "prob", "did you mean probe?");
+    refused(&asked.expect_err("a typo"), "SYS-ACTOR", "probe/alha", "did you mean probe/alpha?");
+    refused(&start("prboe/a", "1.0.0"), "SYS-KIND", "prboe", "did you mean probe?");
+    refused(&start("probe/b", "1.0.1"), "SYS-VERSION", "probe 1.0.1", "1.0.0");
+    refused(&house.system.set_default("cuonter", "1.0.0").expect_err("a typo"), "SYS-KIND", "cuonter", "counter");
+    refused(&upgrade("probe/alphq", "2.0.0"), "UPG-ACTOR", "probe/alphq", "did you mean probe/alpha?");
+    refused(&upgrade("probe/alpha", "2.0.1"), "UPG-VERSION", "probe 2.0.1", "2.0.0");
+    refused(&upgrade("prob", "2.0.0"), "SYS-NOBODY", "prob", "did you mean probe?");
     let seen = house.block_on(house.system.ask("probe/alpha", Read {})).expect("nobody was touched");
     assert_eq!(seen.version, 1);
 }

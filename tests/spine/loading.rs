@@ -8,7 +8,7 @@
 use crate::harness::c::{self, Source};
 use crate::harness::child::{self, Child};
 use crate::harness::echo::{Count, Nothing};
-use crate::harness::house::{GENEROUS, House, chain, only, until};
+use crate::harness::house::{GENEROUS, House, Refusal, Refuses, chain, only, until};
 use crate::harness::{Absent, Test, echo, test};
 use std::fs;
 use std::io::Write;
@@ -22,7 +22,7 @@ use tempfile::NamedTempFile;
 use teneral::trust::{PublicKey, ReleaseFile, SecretKey};
 use teneral::upgrade::report::Now;
 use teneral::upgrade::{Outcome, Step};
-use teneral::{Manifest, Release, SystemError, UpgradeOptions, digest_of};
+use teneral::{Manifest, Release, UpgradeOptions, digest_of};
 use teneral_store::{EmbeddedStore, Key, Signed, Store};
 
 pub(super) const CHILDREN: &[Child] = &[
@@ -111,7 +111,7 @@ impl Kept {
         assert!(!failure.hint.is_empty(), "{report}");
     }
 
-    fn tells(&self, error: &SystemError, damaged: Option<&[u8]>, code: &str) {
+    fn tells(&self, error: &dyn Refuses, damaged: Option<&[u8]>, code: &str) {
         assert_eq!(error.code(), code, "{}", chain(error));
         assert!(!error.hint().is_empty());
         self.names(&chain(error), damaged.filter(|_| code == "GATE-DIGEST"));
@@ -190,7 +190,7 @@ fn is_refused(source: &Source, library: &[u8], code: &str, says: &[&str]) -> Res
     let attempts = [
         house.push(c::file(library).path()).map(drop),
         house.try_upgrade("c-echo/a", &version, UpgradeOptions::new()).map(drop),
-        house.block_on(house.system.start("c-echo/b", &version, Nothing {})).map(drop),
+        house.block_on(house.system.start("c-echo/b", &version, Nothing {})).map(drop).map_err(Refusal::Here),
     ];
     for attempt in attempts {
         let error = attempt.expect_err("no host lets that in");

@@ -23,7 +23,7 @@ mod upgrade_refused;
 mod upgrade_several;
 mod villain;
 
-use crate::harness::{Test, child::Child};
+use crate::harness::{Test, child::Child, over_the_socket};
 
 /// What children run: see [`crate::harness::child`].
 pub(crate) fn children() -> Vec<Child> {
@@ -62,6 +62,24 @@ pub(crate) fn tests() -> Vec<Test> {
         upgrade_refused::tests(),
         upgrade_several::tests(),
         villain::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(over_the_socket(operators()))
+    .collect()
+}
+
+/// What an operator may cause, who has the socket and nothing else.
+fn operators() -> Vec<Test> {
+    [
+        faults::tests(),
+        trust::tests(),
+        upgrade::tests(),
+        upgrade_failing::tests(),
+        upgrade_interleaved::tests(),
+        upgrade_moving::tests(),
+        upgrade_refused::tests(),
+        upgrade_several::tests(),
     ]
     .into_iter()
     .flatten()

@@ -4,7 +4,7 @@
 use crate::harness::c::{self, Source};
 use crate::harness::child::{self, Child};
 use crate::harness::echo::Nothing;
-use crate::harness::house::{House, chain};
+use crate::harness::house::{House, Refuses, chain};
 use crate::harness::{Absent, Test, echo, test};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};

@@ -1,6 +1,6 @@
 //! Who may bring code: signatures, keys and the high-water mark, with real libraries and real files.
 
-use crate::harness::house::{GENEROUS, House, patient};
+use crate::harness::house::{GENEROUS, House, Refuses, patient};
 use crate::harness::libraries::library;
 use crate::harness::probe::{self, seen};
 use crate::harness::{Absent, Test, test};
@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use teneral::trust::{KeyPurpose, Profile, PublicKey, RELEASE_BYTES_MAX, ReleaseFile, SecretKey, Signed, TrustedKey};
 use teneral::trusted::{release_path, signature_path};
-use teneral::{Admission, Release, SystemError};
+use teneral::{Admission, Release};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
@@ -74,7 +74,7 @@ fn key() -> (SecretKey, TrustedKey) {
     (secret, TrustedKey { public, name, purpose, added, by, expires: None })
 }
 
-fn code(pushed: Result<Release, SystemError>) -> String {
+fn code(pushed: Result<Release, impl Refuses>) -> String {
     pushed.map_or_else(|error| error.code().to_owned(), |_| "admitted".to_owned())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::harness::c::{Source, compiler};
 use crate::harness::echo::{self, Count, Counted, Echo};
-use crate::harness::house::{GENEROUS, House, chain, only, overwrite, patient, until};
+use crate::harness::house::{GENEROUS, House, Refuses, chain, only, overwrite, patient, until};
 use crate::harness::libraries::library;
 use crate::harness::probe::{self, Busy, Standing, act, handled_by, lives, note, seen, state, tell, trap};
 use crate::harness::{Absent, Test, test};

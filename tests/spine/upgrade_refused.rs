@@ -3,7 +3,7 @@
 
 use crate::harness::c::Source;
 use crate::harness::echo::{self, Count, Counted, Echo};
-use crate::harness::house::{GENEROUS, House, chain, only, overwrite, patient};
+use crate::harness::house::{GENEROUS, House, Refuses, chain, only, overwrite, patient};
 use crate::harness::libraries::{c_echo, library};
 use crate::harness::probe::{self, Busy, lives, note, seen, tell};
 use crate::harness::{Absent, Test, test};
@@ -243,7 +243,7 @@ fn files(dir: &Path) -> BTreeMap<PathBuf, Digest> {
         let path = entry.expect("an entry").path();
         if path.is_dir() {
             found.extend(files(&path));
-        } else {
+        } else if path.is_file() {
             let digest = digest_of(&std::fs::read(&path).expect("a file"));
             found.insert(path, digest);
         }
@@ -361,7 +361,11 @@ fn e1_a_typo_in_a_name_is_refused_with_the_nearest_names() {
         ("web", "2.0.0", "SYS-NOBODY", "did you mean probe/web?"),
         ("ledger", "2.0.0", "SYS-NOBODY", "there is counter, probe"),
         ("probe/", "2.0.0", "SYS-ADDRESS", "write kind/key, as in log-handler/web"),
-        ("probe/web", "2", "SYS-VERSION-TEXT", "write major.minor.patch, as in 1.0.0"),
+        // A request whose version is none is no request: the socket says so of the whole body.
+        match house.is_operated() {
+            true => ("probe/web", "2", "CTL-REQUEST", "write the body as docs/control.md says"),
+            false => ("probe/web", "2", "SYS-VERSION-TEXT", "write major.minor.patch, as in 1.0.0"),
+        },
     ];
     for (target, to, code, hint) in cases {
         let refused = house.refused(target, to);

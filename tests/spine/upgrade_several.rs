@@ -1,13 +1,13 @@
 //! Several actors in one upgrade, and several upgrades of one actor.
 
-use crate::harness::house::{GENEROUS, House, chain, only, patient, recorded, until};
+use crate::harness::house::{GENEROUS, House, Refuses, chain, only, patient, recorded, until};
 use crate::harness::probe::{self, Busy, Standing, lives, note, seen, state, tell, trap};
 use crate::harness::{Test, test};
 use std::time::Duration;
 use teneral::runtime::{Generation, Status};
 use teneral::upgrade::report::Now;
-use teneral::upgrade::{ActorReport, Direction, Outcome, Step, UpgradeError};
-use teneral::{ActorRef, Entry, Plan, Report, SystemError, UpgradeId, UpgradeOptions};
+use teneral::upgrade::{ActorReport, Direction, Outcome, Step};
+use teneral::{ActorRef, Entry, Plan, Report, UpgradeId, UpgradeOptions};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
@@ -79,14 +79,14 @@ fn u25_the_report_names_every_actor_with_its_outcome_and_figures_and_is_not_ok_w
 
 /// The upgrade that has the actor already.
 #[track_caller]
-fn running(refused: Result<Report, SystemError>) -> String {
+fn running(refused: Result<Report, impl Refuses>) -> String {
     match refused {
-        Err(SystemError::Upgrade(error)) => match *error {
-            UpgradeError::Running { by, .. } => by.to_string(),
-            other => panic!("{}", other.render()),
-        },
-        Err(other) => panic!("{}", chain(&other)),
         Ok(report) => panic!("{report}"),
+        Err(error) => {
+            let said = chain(&error);
+            assert_eq!(error.code(), "UPG-RUNNING", "{said}");
+            said.split(" is being upgraded by ").nth(1).unwrap_or_else(|| panic!("{said}")).to_owned()
+        }
     }
 }
 
