@@ -15,6 +15,7 @@ mod signing;
 mod spine;
 mod terminal;
 mod verbs;
+mod watched;
 
 use harness::Test;
 
@@ -34,6 +35,7 @@ fn main() {
         served::tests(),
         signing::tests(),
         verbs::tests(),
+        watched::tests(),
         spine::tests(),
         terminal::tests(),
     ]

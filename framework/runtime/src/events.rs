@@ -10,7 +10,9 @@ use crate::config::Generation;
 use crate::dead_letters::DeadLetter;
 use crate::ports::Fault;
 use semver::Version;
-use std::sync::Arc;
+use std::fmt;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 use teneral_contract::{Addr, Digest, Tag};
 use tokio::sync::broadcast::{self, error::RecvError};
@@ -34,6 +36,8 @@ pub enum What {
         addr: Addr,
         /// Its code.
         version: Version,
+        /// Upgrades of it so far.
+        generation: Generation,
     },
     /// An actor is no more; its name is free.
     Stopped {
@@ -50,8 +54,43 @@ pub enum What {
         addr: Addr,
         /// The code.
         version: Version,
+        /// Upgrades of it so far.
+        generation: Generation,
         /// Restarts after failures, this one included.
         restarts: u64,
+    },
+    /// An actor has no instance until its supervisor has decided: it failed, or what hung has its state.
+    Suspended {
+        /// Which.
+        addr: Addr,
+        /// The code.
+        version: Version,
+        /// Why.
+        why: String,
+    },
+    /// An actor is at rest: it handles nothing until it resumes.
+    Paused {
+        /// Which.
+        addr: Addr,
+        /// The code.
+        version: Version,
+        /// Upgrades of it so far.
+        generation: Generation,
+        /// Who has it: an operator's name, or an upgrade's.
+        owner: String,
+    },
+    /// An actor handles messages again.
+    Resumed {
+        /// Which.
+        addr: Addr,
+        /// The code that does.
+        version: Version,
+        /// Upgrades of it so far.
+        generation: Generation,
+        /// For how long it did not.
+        paused: Duration,
+        /// Messages that waited at its end.
+        queued_messages: usize,
     },
     /// A new instance could not be made.
     RestartFailed {
@@ -99,6 +138,39 @@ pub enum What {
         kind: String,
         /// The author's version.
         version: Version,
+    },
+    /// An upgrade stands in the journal and begins.
+    UpgradeBegun {
+        /// Names it, as its report and its journal do.
+        upgrade: String,
+        /// Who asked for it.
+        who: String,
+        /// Their reason.
+        why: String,
+        /// The actors that it is to move, each with the version it is to run.
+        moves: Vec<(Addr, Version)>,
+    },
+    /// A step of an upgrade is over.
+    UpgradeStep {
+        /// Of which upgrade.
+        upgrade: String,
+        /// Of which actor; `None`: of all that run the code.
+        addr: Option<Addr>,
+        /// Which step.
+        step: String,
+        /// How long it took.
+        took: Duration,
+        /// `done`, `failed` or `undone`.
+        result: &'static str,
+        /// The stable code and the cause, if it failed.
+        failure: Option<(String, String)>,
+    },
+    /// An upgrade is over, for every actor that it named.
+    UpgradeEnded {
+        /// Which upgrade.
+        upgrade: String,
+        /// How it ended for each.
+        outcomes: Vec<(Addr, &'static str)>,
     },
     /// An upgrade has all its code in the process; from now on it pauses actors.
     Upgrading {
@@ -193,10 +265,19 @@ pub struct StateSeen {
     pub hash: u128,
 }
 
+/// Sees every event in the thread that it happens on: short, and never waits.
+pub trait Observer: fmt::Debug + Send + Sync {
+    /// This has happened.
+    fn saw(&self, event: &Arc<Event>);
+}
+
 /// Where events are told. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Events {
     sender: broadcast::Sender<Arc<Event>>,
+    observer: Arc<OnceLock<Arc<dyn Observer>>>,
+    /// How many look: all that an event costs when nobody does.
+    looking: Arc<AtomicUsize>,
     clock: Arc<dyn Clock>,
 }
 
@@ -204,22 +285,44 @@ impl Events {
     /// Keeps up to `events_max` events (rounded up to a power of two) for subscribers that lag.
     #[must_use]
     pub fn new(events_max: usize, clock: Arc<dyn Clock>) -> Self {
-        Self { sender: broadcast::Sender::new(events_max.clamp(1, 1 << 20)), clock }
+        let sender = broadcast::Sender::new(events_max.clamp(1, 1 << 20));
+        Self { sender, observer: Arc::default(), looking: Arc::default(), clock }
     }
 
     /// Tells everybody who follows; free when nobody does.
     pub fn emit(&self, what: What) {
         log(&what);
-        if self.sender.receiver_count() > 0 {
-            // Refused only when the last subscriber left a moment ago.
-            drop(self.sender.send(Arc::new(Event { wall_ns: self.clock.wall_ns(), what })));
+        self.tell(|| what);
+    }
+
+    /// The same for what is in no log and happens often: it is not even made when nobody follows.
+    pub fn tell(&self, what: impl FnOnce() -> What) {
+        if self.looking.load(Relaxed) == 0 {
+            return;
         }
+        let event = Arc::new(Event { wall_ns: self.clock.wall_ns(), what: what() });
+        if let Some(observer) = self.observer.get() {
+            observer.saw(&event);
+        }
+        // Refused when nobody but the observer looks.
+        drop(self.sender.send(event));
+    }
+
+    /// Has `observer` see everything from now on, for as long as the runtime lives. There is one at most: `false` when
+    /// another was first.
+    pub fn observe(&self, observer: Arc<dyn Observer>) -> bool {
+        let first = self.observer.set(observer).is_ok();
+        if first {
+            self.looking.fetch_add(1, Relaxed);
+        }
+        first
     }
 
     /// Everything from now on.
     #[must_use]
     pub fn subscribe(&self) -> EventStream {
-        EventStream { receiver: self.sender.subscribe() }
+        self.looking.fetch_add(1, Relaxed);
+        EventStream { receiver: self.sender.subscribe(), looking: Arc::clone(&self.looking) }
     }
 }
 
@@ -231,7 +334,7 @@ fn log(what: &What) {
             let message = message.as_ref().map_or("its first turn", |message| message.name.as_str());
             tracing::warn!(actor = %addr, %version, message, %fault, "a turn panicked: the instance is gone");
         }
-        What::Restarted { addr, version, restarts } => {
+        What::Restarted { addr, version, restarts, .. } => {
             tracing::warn!(actor = %addr, %version, restarts, "restarted, as its restart_state says");
         }
         What::RestartFailed { addr, fault } => tracing::error!(actor = %addr, %fault, "could not be restarted"),
@@ -252,6 +355,13 @@ fn log(what: &What) {
 #[derive(Debug)]
 pub struct EventStream {
     receiver: broadcast::Receiver<Arc<Event>>,
+    looking: Arc<AtomicUsize>,
+}
+
+impl Drop for EventStream {
+    fn drop(&mut self) {
+        self.looking.fetch_sub(1, Relaxed);
+    }
 }
 
 /// What a subscriber sees next.

@@ -31,7 +31,7 @@ pub use config::{
 };
 pub use dead_letters::{DeadKind, DeadLetter, DeadLetters, DeadReason};
 pub use error::{LeaseLost, PauseRefused, StartError, StateError, StepError, StopError, TellError, TryTellError};
-pub use events::{CrashReport, Event, EventStream, EventsError, Seen, What};
+pub use events::{CrashReport, Event, EventStream, Events, EventsError, Observer, Seen, What};
 pub use lease::{Kept, LeaseRequest, LeaseStep, Lost, PauseRequest, Quiesced, Resumed};
 pub use outgoing::Outgoing;
 pub use runtime::{Providers, Quarantined, Runtime};

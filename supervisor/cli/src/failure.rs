@@ -81,6 +81,12 @@ impl Failure {
         self
     }
 
+    /// The same, of a host that serves no longer.
+    pub(crate) fn down(mut self) -> Self {
+        self.0.exit = Exit::Down;
+        self
+    }
+
     /// The stable code.
     pub(crate) fn code(&self) -> &str {
         &self.0.code

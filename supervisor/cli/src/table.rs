@@ -2,25 +2,39 @@
 
 use std::fmt::Write as _;
 
+/// How the columns of a table were set that goes on.
+#[derive(Debug, Default)]
+pub(crate) struct Layout {
+    widths: Vec<usize>,
+    numbers: Vec<bool>,
+}
+
 /// Columns as wide as their widest cell, two spaces apart: names to the left, and from the third on numbers to the
 /// right. The first row may be their heading.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
-    aligned(rows, 2)
+    aligned(&mut Layout::default(), rows, 2)
+}
+
+/// The same for more rows of a table whose first have been shown: no column becomes narrower than it was.
+pub(crate) fn columns_on(layout: &mut Layout, rows: &[Vec<String>]) -> String {
+    aligned(layout, rows, 2)
 }
 
 /// Columns as wide as their widest cell, two spaces apart, all left-aligned: for rows without numbers to compare.
 pub(crate) fn words(rows: &[Vec<String>]) -> String {
-    aligned(rows, usize::MAX)
+    aligned(&mut Layout::default(), rows, usize::MAX)
 }
 
-fn aligned(rows: &[Vec<String>], left: usize) -> String {
+fn aligned(layout: &mut Layout, rows: &[Vec<String>], left: usize) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..count).map(width).collect();
+    let Layout { widths, numbers } = layout;
+    widths.resize(count.max(widths.len()), 0);
+    (0..count).for_each(|column| widths[column] = widths[column].max(width(column)));
     let is_number = |cell: &String| cell.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b',' | b' ' | b'-'));
-    let numbers: Vec<bool> = (0..count)
-        .map(|column| column >= 2 && rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number))
-        .collect();
+    let of_numbers =
+        |column: usize| column >= 2 && rows.iter().skip(1).filter_map(|row| row.get(column)).all(is_number);
+    numbers.extend((numbers.len()..count).map(of_numbers));
     let mut text = String::new();
     for row in rows {
         for (column, cell) in row.iter().enumerate() {

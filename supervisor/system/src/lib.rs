@@ -22,6 +22,7 @@
 //! * [`options`]: where and within which bounds
 //! * [`name`]: how callers name actors
 //! * [`error`]: why not, one variant an act
+//! * [`events`]: what happens, as a stream
 //! * [`trusted`]: release files and signatures beside an artifact
 //! * `defined`: what comes back when the host does
 //! * `moves`: actors moved between versions
@@ -32,6 +33,7 @@
 
 mod defined;
 pub mod error;
+pub mod events;
 mod json;
 mod library;
 mod moves;

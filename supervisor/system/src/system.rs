@@ -3,6 +3,7 @@
 //! What can take long (the gate, an actor's `init`, an upgrade) runs on tokio's blocking threads, so that an async
 //! caller never waits on its own worker. Dropping such a future does not stop the work.
 
+use crate::events::{Happened, Source};
 use crate::library::{Brought, Library};
 use crate::served::Stage;
 use crate::trusted::{keys, serve_as, to_record};
@@ -39,6 +40,7 @@ pub(crate) struct Inner {
     first_uses: tokio::sync::Mutex<()>,
     /// Held by whoever writes a definition.
     definitions: Mutex<()>,
+    pub(crate) events: Source,
 }
 
 impl System {
@@ -61,13 +63,14 @@ impl System {
         let store = Arc::new(EmbeddedStore::open(&dir)?);
         serve_as(&store, profile, after_production)?;
         config.epoch = store.next_epoch()?;
+        let events = Source::new(config.epoch);
         let library = Arc::new(Library::new(Arc::clone(&store), profile, gate, loader));
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
         let (stage, first_uses, definitions) = (Stage::new(), tokio::sync::Mutex::new(()), Mutex::new(()));
-        let inner = Inner { runtime, library, upgrades, upgrade, who, stage, first_uses, definitions };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Inner { runtime, library, upgrades, upgrade, who, stage, first_uses, definitions, events };
+        Ok(Self::of(Arc::new(inner)))
     }
 
     /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
@@ -89,7 +92,7 @@ impl System {
     /// As [`System::push`].
     pub async fn push_as(&self, path: impl AsRef<Path>, admission: Admission) -> Result<Release, SystemError> {
         let brought = Brought::File(path.as_ref().to_owned());
-        self.blocking("a push", move |inner| inner.library.push(brought, admission)).await
+        self.say_pushed(self.blocking("a push", move |inner| inner.library.push(brought, admission)).await)
     }
 
     /// As [`System::push_as`], of a library whose bytes are at hand; nothing lies beside them.
@@ -97,7 +100,8 @@ impl System {
     /// # Errors
     /// As [`System::push`].
     pub async fn push_bytes(&self, library: Vec<u8>, admission: Admission) -> Result<Release, SystemError> {
-        self.blocking("a push", move |inner| inner.library.push(Brought::Bytes(library), admission)).await
+        let brought = Brought::Bytes(library);
+        self.say_pushed(self.blocking("a push", move |inner| inner.library.push(brought, admission)).await)
     }
 
     /// What this host is served as.
@@ -123,7 +127,10 @@ impl System {
     /// # Errors
     /// [`SystemError::Store`].
     pub fn trust(&self, key: &TrustedKey) -> Result<(), SystemError> {
-        Ok(self.inner.library.store().trust(&to_record(key))?)
+        self.inner.library.store().trust(&to_record(key))?;
+        let (id, name, by) = (key.public.id(), &key.name, &key.by);
+        self.say(|| Happened::KeyTrusted { key: id.to_string(), name: name.clone(), by: by.clone() });
+        Ok(())
     }
 
     /// Accepts a key's signatures no longer: what it signed is not loaded any more. An unknown key is a no-op. Blocks
@@ -132,7 +139,9 @@ impl System {
     /// # Errors
     /// [`SystemError::Store`].
     pub fn distrust(&self, key: KeyId) -> Result<(), SystemError> {
-        Ok(self.inner.library.store().distrust(&key.to_string())?)
+        self.inner.library.store().distrust(&key.to_string())?;
+        self.say(|| Happened::KeyDistrusted { key: key.to_string() });
+        Ok(())
     }
 
     /// The keys whose signatures are accepted. Blocks on the disk.
@@ -167,7 +176,9 @@ impl System {
     pub fn set_default(&self, kind: &str, version: &str) -> Result<(), SystemError> {
         let version = parse(version)?;
         self.inner.library.release(kind, &version)?;
-        Ok(self.inner.library.store().set_default(kind, &version)?)
+        self.inner.library.store().set_default(kind, &version)?;
+        self.say(|| Happened::DefaultChanged { kind: kind.to_owned(), version });
+        Ok(())
     }
 
     /// The version that new actors of a kind get. Blocks on the disk.
@@ -323,16 +334,21 @@ impl System {
         answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.inner
-    }
-
     pub(crate) fn definitions_lock(&self) -> &Mutex<()> {
         &self.inner.definitions
     }
 
     pub(crate) fn stage(&self) -> &Stage {
         &self.inner.stage
+    }
+
+    /// The handle of what all clones share.
+    pub(crate) const fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+
+    pub(crate) const fn inner(&self) -> &Arc<Inner> {
+        &self.inner
     }
 
     pub(crate) fn store(&self) -> &EmbeddedStore {

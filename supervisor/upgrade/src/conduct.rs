@@ -10,6 +10,7 @@ use crate::lanes::{Event, Lanes, Probe};
 use crate::plan::{Direction, Move, Plan, ReleaseRef};
 use crate::report::{ActorReport, Failure, Now, Outcome, Report, micros};
 use crate::step::Step;
+use crate::told;
 use crate::transaction::{Code, Job, Settled};
 use crate::upgrades::{Claim, Inner, Shared};
 use std::collections::{BTreeMap, HashMap};
@@ -67,6 +68,7 @@ impl Conductor {
     }
 
     pub(crate) fn conduct(mut self) -> Report {
+        told::begun(self.inner.runtime.event_sink(), &self.shared.id, &self.plan);
         let jobs = self.prepare();
         self.write_steps();
         let upgrading = What::Upgrading { upgrade: self.shared.id.to_string(), actors: jobs.len() };
@@ -172,13 +174,16 @@ impl Conductor {
             },
             |_| StepResult::Done,
         );
-        self.owed.push(StepDone {
+        let done = StepDone {
             at_unix_us: self.shared.unix_us(),
             actor: None,
             step: step.name().to_owned(),
             took_us: micros(self.shared.clock.now().since(began)),
             result: said,
-        });
+        };
+        // Now, and not when it is written: all code is brought before anything is.
+        told::step(self.inner.runtime.event_sink(), &self.shared.id, &done);
+        self.owed.push(done);
         result
     }
 
@@ -357,6 +362,9 @@ impl Conductor {
     }
 
     fn write_steps(&mut self) {
+        let events = self.inner.runtime.event_sink();
+        let of_actors = self.owed.iter().filter(|step| step.actor.is_some());
+        of_actors.for_each(|step| told::step(events, &self.shared.id, step));
         self.journal.steps(std::mem::take(&mut self.owed));
     }
 
@@ -367,6 +375,7 @@ impl Conductor {
             actors.retain(|report| report.outcome.failure().is_none());
         }
         let journal = self.journal.end(&actors, &self.plan, self.shared.unix_us());
+        told::ended(self.inner.runtime.event_sink(), &self.shared.id, &actors);
         Report {
             id: self.shared.id.clone(),
             who: self.plan.who,

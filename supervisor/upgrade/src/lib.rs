@@ -9,7 +9,7 @@
 //! * [`snapshot`]: what a plan is made from, and [`Artifacts`], the port to libraries on disk
 //! * [`mod@plan`]: what will be done, or why not; `ladder` finds the way between schemas, `table` shows it to people
 //! * [`upgrades`]: who runs it; `conduct` is one upgrade, `transaction` one actor's loop, `lanes` the threads,
-//!   `journal` the record
+//!   `journal` the record, `told` what followers see of it
 //! * [`report`]: what came of it, for every actor that was named
 //! * [`error`]: why not, one code a cause
 #![forbid(unsafe_code)]
@@ -25,6 +25,7 @@ pub mod request;
 pub mod snapshot;
 pub mod step;
 mod table;
+mod told;
 mod transaction;
 pub mod upgrades;
 

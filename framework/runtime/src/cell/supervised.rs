@@ -84,8 +84,9 @@ impl Cell {
             Ok((again, waiting)) => {
                 self.forget(over, waiting);
                 let restarts = self.counts.restarts.fetch_add(1, Relaxed) + 1;
-                let version = provider.version().clone();
-                self.shared.events.emit(What::Restarted { addr: self.addr.clone(), version, restarts });
+                let generation = self.protocol.look(|_, _, _, gate| gate.generation);
+                let (addr, version) = (self.addr.clone(), provider.version().clone());
+                self.shared.events.emit(What::Restarted { addr, version, generation, restarts });
                 self.owe(again);
             }
             Err(late) => drop(late), // Stopped meanwhile.

@@ -213,9 +213,12 @@ impl Cell {
 
     /// The instance is gone: the cell keeps its mailbox, and its supervisor decides.
     fn end(self: &Arc<Self>, activation: Activation<'_, Actor>, ended: Ended) {
-        let exit = ended.exit;
+        let (exit, why) = (ended.exit, ended.reason.clone());
         self.extras().ended = Some(ended);
         let (instance, holder) = activation.suspend();
+        if exit == Exit::Abnormal {
+            self.tell_suspended(why);
+        }
         if let Some(instance) = instance {
             self.shared.executor.dropper.drop(self, instance);
         }
@@ -234,6 +237,11 @@ impl Cell {
             self.extras().ended.get_or_insert(Ended { exit: Exit::Abnormal, reason });
             self.tell_exit(Exit::Abnormal);
         }
+    }
+
+    pub(crate) fn tell_suspended(&self, why: String) {
+        let version = || self.provider().version().clone();
+        self.shared.events.tell(|| What::Suspended { addr: self.addr.clone(), version: version(), why });
     }
 
     pub(super) fn tell_exit(&self, exit: Exit) {

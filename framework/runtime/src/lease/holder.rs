@@ -200,9 +200,14 @@ impl Lease {
         let lost = state.lose(cell, why.clone(), kept);
         drop(state);
         self.changed.notify_all();
-        lost();
+        let granted = lost();
         match again {
-            Some(again) => cell.owe(again),
+            Some(again) => {
+                if let Some((paused, queued_messages)) = granted {
+                    cell.tell_resumed(paused, queued_messages);
+                }
+                cell.owe(again);
+            }
             None => self.replace(cell, &why),
         }
         Ends::Now
@@ -219,6 +224,7 @@ impl Lease {
             cell.shared.quarantine(&*provider, &quarantined);
         }
         cell.extras().ended = Some(Ended { exit: Exit::Abnormal, reason: why.to_string() });
+        cell.tell_suspended(why.to_string());
         if let Some(child) = cell.child.get() {
             cell.shared.supervision().replace(*child);
         }
@@ -226,8 +232,9 @@ impl Lease {
 }
 
 impl State {
-    /// The pause is over before its holder is done. What is returned tells the holder, without a lock.
-    fn lose(&mut self, cell: &Cell, why: LeaseLost, kept: Kept) -> impl FnOnce() + use<> {
+    /// The pause is over before its holder is done. What is returned tells the holder, without a lock, and says how
+    /// long it was and how many messages waited, if it was granted.
+    fn lose(&mut self, cell: &Cell, why: LeaseLost, kept: Kept) -> impl FnOnce() -> Option<(Duration, usize)> + use<> {
         if let Some(key) = self.deadline.take() {
             cell.shared.timers().cancel(key);
         }
@@ -244,9 +251,11 @@ impl State {
             }
         };
         move || {
-            if let Some((on_lost, lost)) = granted {
+            granted.map(|(on_lost, lost)| {
+                let was = (lost.paused, lost.queued_messages);
                 on_lost(lost);
-            }
+                was
+            })
         }
     }
 }

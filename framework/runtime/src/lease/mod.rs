@@ -17,6 +17,7 @@ use crate::cell::turn::guarded;
 use crate::cell::{Cell, Gate, Instance, System};
 use crate::config::{Generation, RestartState};
 use crate::error::{LeaseLost, PauseRefused, StepError};
+use crate::events::What;
 use crate::ports::{Behaviour, Fault, Provider, Why};
 use std::fmt;
 use std::sync::Arc;
@@ -185,6 +186,12 @@ impl PauseRequest {
         self.lease.prolong(&cell, self.lease.max_pause);
         let (provider, generation) = cell.protocol.look(|_, _, _, gate| (Arc::clone(&gate.provider), gate.generation));
         let lease = Arc::clone(&self.lease);
+        cell.shared.events.tell(|| What::Paused {
+            addr: cell.addr.clone(),
+            version: provider.version().clone(),
+            generation,
+            owner: lease.owner.clone(),
+        });
         Ok(Quiesced { cell, lease, id: self.id, provider, generation, snapshot: None, left: false })
     }
 }
@@ -246,6 +253,14 @@ impl Cell {
                 request => return request?.wait().map(Quiesced::leave),
             }
         }
+    }
+
+    fn tell_resumed(&self, paused: Duration, queued_messages: usize) {
+        self.shared.events.tell(|| {
+            let look = |gate: &Gate| (gate.provider.version().clone(), gate.generation);
+            let (version, generation) = self.protocol.look(|_, _, _, gate| look(gate));
+            What::Resumed { addr: self.addr.clone(), version, generation, paused, queued_messages }
+        });
     }
 
     fn not_paused(self: &Arc<Self>, not: NotPaused<Arc<Lease>>, waited: Duration) -> PauseRefused {
@@ -386,6 +401,7 @@ impl Quiesced {
             cell.extras().snapshot = Some(Arc::new(snapshot));
         }
         let dead_letters = cell.remap_parked(&provider) + replaced.refused.len();
+        cell.tell_resumed(paused, replaced.queued_messages);
         cell.owe(replaced.again);
         let mut waiting = Vec::new();
         for (envelope, why) in replaced.refused.into_iter().zip(barred) {
@@ -417,6 +433,7 @@ impl Quiesced {
         self.cell.owe(again);
         let since = self.lease.finish(&self.cell).ok()?;
         let paused = self.cell.shared.clock.now().since(since);
+        self.cell.tell_resumed(paused, queued.messages);
         Some(Resumed {
             paused,
             queued_messages: queued.messages,

@@ -77,7 +77,7 @@ impl Shared {
             cell.retire(Ending::Shutdown);
             return Err(StartError::ShuttingDown);
         }
-        self.events.emit(What::Started { addr, version });
+        self.events.emit(What::Started { addr, version, generation });
         self.executor.schedule(Arc::clone(&cell));
         Ok(cell)
     }

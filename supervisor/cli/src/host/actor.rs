@@ -1,9 +1,10 @@
 //! `teneral actor`: start, stop, look at and speak to actors.
 
+use super::watch::{self, Next};
 use super::{Host, Span, json, or_dash};
 use crate::failure::Failure;
-use crate::output::print_json;
-use crate::table::columns;
+use crate::output::{json_lines, print_json, print_on};
+use crate::table::{Layout, columns, columns_on};
 use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 use teneral::Addr;
 use teneral::api::client::part;
 use teneral::api::wire::{ActorView, Named, Pause, Say, Start, Stop};
+use teneral::api::{ApiError, Client, Watch};
 
 /// What to do with actors.
 #[derive(Debug, clap::Subcommand)]
@@ -35,6 +37,8 @@ pub(crate) enum Command {
     Ask(SayOptions),
     /// Print an actor's state
     State(Show),
+    /// Show what happens to actors, and to all that they depend on, a line an event, until ^C
+    Watch(watch::Options),
 }
 
 /// Which actors.
@@ -43,6 +47,9 @@ pub(crate) struct List {
     /// Only actors of this kind
     #[arg(long, short = 'k', value_name = "KIND")]
     kind: Option<String>,
+    /// Go on with a row for each actor that changes, until ^C
+    #[arg(long, short = 'w')]
+    watch: bool,
     #[command(flatten)]
     host: Host,
 }
@@ -132,6 +139,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Resume(Show { actor, host }) => care("resume", &Named { actor }, &host),
         Command::Tell(options) => tell(options),
         Command::Ask(options) => ask(options),
+        Command::Watch(options) => watch::run(&options),
         Command::State(Show { actor, host }) => {
             let path = format!("/v1/actors/{}/state", part(actor.path()));
             let state: Value = host.call(async |client| client.get(&path).await)?;
@@ -141,26 +149,72 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-fn list(List { kind, host }: &List) -> Result<ExitCode, Failure> {
-    let mut actors: Vec<ActorView> = host.call(async |client| client.get("/v1/actors").await)?;
+const HEAD: [&str; 8] = ["ACTOR", "STATUS", "DESIRED", "RUNNING", "STATE", "QUEUED", "HANDLED", "RESTARTS"];
+
+fn list(options: &List) -> Result<ExitCode, Failure> {
+    if options.watch {
+        return options.host.watch("/v1/events", async |client, watch| list_on(options, &client, watch).await);
+    }
+    let actors = options.host.call(async |client| listed(options, &client).await)?;
+    options.host.print(&actors, |actors| columns(&rows(actors, Some(HEAD))))
+}
+
+async fn listed(List { kind, .. }: &List, client: &Client) -> Result<Vec<ActorView>, ApiError> {
+    let mut actors: Vec<ActorView> = client.get("/v1/actors").await?;
     actors.retain(|view| kind.as_ref().is_none_or(|kind| view.actor.kind() == kind));
-    host.print(&actors, |actors| {
-        let head = ["ACTOR", "STATUS", "DESIRED", "RUNNING", "STATE", "QUEUED", "HANDLED", "RESTARTS"];
-        let mut rows = vec![head.map(str::to_owned).to_vec()];
-        rows.extend(actors.iter().map(|view| {
-            vec![
-                view.actor.to_string(),
-                view.status.clone(),
-                or_dash(view.desired.as_ref()),
-                or_dash(view.running.as_ref()),
-                or_dash(view.schema),
-                view.queued_messages.to_string(),
-                view.handled.to_string(),
-                view.restarts.to_string(),
-            ]
-        }));
-        columns(&rows)
-    })
+    Ok(actors)
+}
+
+fn rows(actors: &[ActorView], head: Option<[&str; 8]>) -> Vec<Vec<String>> {
+    let mut rows: Vec<Vec<String>> = head.into_iter().map(|head| head.map(str::to_owned).to_vec()).collect();
+    rows.extend(actors.iter().map(|view| {
+        vec![
+            view.actor.to_string(),
+            view.status.clone(),
+            or_dash(view.desired.as_ref()),
+            or_dash(view.running.as_ref()),
+            or_dash(view.schema),
+            view.queued_messages.to_string(),
+            view.handled.to_string(),
+            view.restarts.to_string(),
+        ]
+    }));
+    rows
+}
+
+/// The table, and then a row whenever an actor is another one than before.
+async fn list_on(options: &List, client: &Client, mut watch: Watch) -> Result<ExitCode, Failure> {
+    let mut layout = Layout::default();
+    let mut show = |actors: &[ActorView], head| match options.host.json {
+        true => print_on(json_lines(actors)?),
+        false => print_on(columns_on(&mut layout, &rows(actors, head))),
+    };
+    let mut before = listed(options, client).await?;
+    if let Next::Break(end) = show(&before, Some(HEAD))? {
+        return Ok(end);
+    }
+    while watch::something(&mut watch, |what| what.actor().is_some()).await?.is_some() {
+        let now = listed(options, client).await?;
+        let gone = before.iter().filter(|old| !now.iter().any(|view| view.actor == old.actor));
+        let gone = gone.map(|old| ActorView { status: "gone".to_owned(), running: None, desired: None, ..old.clone() });
+        let is_as_before = |view: &ActorView| before.iter().any(|old| is_same(old, view));
+        let changed: Vec<ActorView> = now.iter().filter(|view| !is_as_before(view)).cloned().chain(gone).collect();
+        before = now;
+        if !changed.is_empty()
+            && let Next::Break(end) = show(&changed, None)?
+        {
+            return Ok(end);
+        }
+    }
+    Err(watch::stopped())
+}
+
+/// Counts of messages are no news.
+fn is_same(old: &ActorView, new: &ActorView) -> bool {
+    let counts = |view: &ActorView| (view.restarts, view.panics, view.generation);
+    (&old.actor, &old.status, &old.detail) == (&new.actor, &new.status, &new.detail)
+        && (&old.desired, &old.running, old.schema) == (&new.desired, &new.running, new.schema)
+        && counts(old) == counts(new)
 }
 
 fn show(Show { actor, host }: &Show) -> Result<ExitCode, Failure> {

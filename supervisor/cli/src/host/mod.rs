@@ -1,5 +1,6 @@
 //! Commands to a host that serves: each is one request on its control socket, and there is no other way in.
 //!
+//! * `watch`, `progress`: what happens, while somebody looks
 //! * `actor`, `artifact`, `dead_letter`, `key`, `kind`, `status`, `upgrade`: the verbs, by what they are about
 
 pub(crate) mod actor;
@@ -7,8 +8,10 @@ pub(crate) mod artifact;
 pub(crate) mod dead_letter;
 pub(crate) mod key;
 pub(crate) mod kind;
+mod progress;
 pub(crate) mod status;
 pub(crate) mod upgrade;
+pub(crate) mod watch;
 
 use crate::config::Where;
 use crate::failure::Failure;
@@ -38,9 +41,7 @@ pub(crate) struct Host {
 impl Host {
     /// Has the host do something, and says on a terminal that it is at work when it takes a while.
     fn call<T>(&self, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Failure::new("CLI-MACHINE", &error, "nothing was asked for", "mend what the cause says, and try again")
-        })?;
+        let runtime = runtime()?;
         let client = Client::new(&self.place.dir()?);
         let (shows, begun) = (std::io::stderr().is_terminal(), Instant::now());
         let mut shown = false;
@@ -63,6 +64,14 @@ impl Host {
         answer.map_err(Failure::from)
     }
 
+    /// As [`Host::call`] of an upgrade, whose steps are shown when it takes a while.
+    fn at_work<T>(&self, of: progress::Of, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
+        self.call(async |client| match self.json {
+            true => ask(client).await,
+            false => progress::shown(&client.clone(), of, ask(client)).await,
+        })
+    }
+
     /// Prints an answer as JSON, or as `people` read it.
     fn print<T: Serialize>(&self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<ExitCode, Failure> {
         if self.json {
@@ -72,6 +81,12 @@ impl Host {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Failure::new("CLI-MACHINE", &error, "nothing was asked for", "mend what the cause says, and try again")
+    })
 }
 
 /// A length of time as people write it: `5s`, `200ms`, `1m 30s`.

@@ -1,7 +1,10 @@
 //! `teneral upgrade`: move actors to another version while they live.
 
+use super::progress::Of;
+use super::watch::{Line, Next, stopped};
 use super::{Host, Span, or_dash};
 use crate::failure::Failure;
+use crate::output::{json_lines, print_on};
 use crate::table::columns;
 use clap::ValueEnum;
 use semver::Version;
@@ -11,7 +14,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 use teneral::api::client::part;
+use teneral::api::event::Happened;
 use teneral::api::wire::{Apply, Choices, Upgrade, UpgradeSummary, UpgradeView};
+use teneral::api::{ApiError, Client, Told, Watch};
 use teneral::store::{Entry, StepResult};
 use teneral::upgrade::{Downgrades, PathlessPolicy, StateMode};
 use teneral::{Plan, Report};
@@ -132,6 +137,9 @@ impl Bounds {
 pub(crate) struct Status {
     /// The upgrade's id
     id: Option<String>,
+    /// Go on with a line for each step: of that upgrade until its end, without an id of all that come, until ^C
+    #[arg(long, short = 'w')]
+    watch: bool,
     #[command(flatten)]
     host: Host,
 }
@@ -193,7 +201,8 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
     let applied: Result<Report, Failure> = match (target, to, plan) {
         (Some(target), Some(to), _) => {
             let body = Upgrade { target, to, options: Some(bounds.choices()), reason, request };
-            host.call(async |client| client.post("/v1/upgrades/run", &body).await)
+            let of = Of::Target(body.target.clone());
+            host.at_work(of, async |client| client.post("/v1/upgrades/run", &body).await)
         }
         (_, _, plan) => {
             let path = plan.unwrap_or_default();
@@ -202,7 +211,8 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
                 Failure::new(error.code(), &error, "nobody was paused", error.hint()).usage()
             };
             let body = Apply { plan: Plan::from_json(&text).map_err(refused)?, reason, request };
-            host.call(async |client| client.post("/v1/upgrades/apply", &body).await)
+            let of = Of::Actors(body.plan.moves().iter().map(|moved| moved.addr.clone()).collect());
+            host.at_work(of, async |client| client.post("/v1/upgrades/apply", &body).await)
         }
     };
     let report = match (applied, request_id) {
@@ -234,23 +244,71 @@ fn follow(refused: Failure, request: &str, to: Option<&Version>, host: &Host) ->
         return Err(refused.hinting("that upgrade went to another version: take another request id"));
     }
     host.print(&view, |view| format!("asked for before, not done again\n{}", steps(view)))?;
-    let went_well = |outcome: &str| outcome == "committed" || outcome == "unchanged";
-    let ended = view.journal.iter().find_map(|entry| match entry {
-        Entry::End(end) => Some(end.actors.iter().all(|actor| went_well(&actor.outcome))),
-        _ => None,
-    });
-    Ok(if ended == Some(true) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if went_well(&view) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn status(Status { id, host }: &Status) -> Result<ExitCode, Failure> {
-    let view: Option<UpgradeView> = host.call(async |client| match id {
+fn status(options: &Status) -> Result<ExitCode, Failure> {
+    let Status { id, watch, host } = options;
+    if *watch {
+        return host.watch("/v1/events", async |client, watch| status_on(options, &client, watch).await);
+    }
+    let view = host.call(async |client| found(id.as_deref(), &client).await)?;
+    host.print(&view, shown)
+}
+
+async fn found(id: Option<&str>, client: &Client) -> Result<Option<UpgradeView>, ApiError> {
+    match id {
         Some(id) => client.get(&format!("/v1/upgrades/{}", part(id))).await.map(Some),
         None => match client.get::<Vec<UpgradeSummary>>("/v1/upgrades?limit=1").await?.pop() {
             Some(latest) => client.get(&format!("/v1/upgrades/{}", part(&latest.id.to_string()))).await.map(Some),
             None => Ok(None),
         },
-    })?;
-    host.print(&view, |view| view.as_ref().map_or_else(|| "no upgrade so far\n".to_owned(), steps))
+    }
+}
+
+fn shown(view: &Option<UpgradeView>) -> String {
+    view.as_ref().map_or_else(|| "no upgrade so far\n".to_owned(), steps)
+}
+
+/// How it stands, and then a line for each step: of that upgrade until its end, or of all that come.
+async fn status_on(options: &Status, client: &Client, mut watch: Watch) -> Result<ExitCode, Failure> {
+    let Status { id, host, .. } = options;
+    let view = found(id.as_deref(), client).await?;
+    let first = if host.json { json_lines(view.as_slice())? } else { shown(&view) };
+    if let Next::Break(end) = print_on(first)? {
+        return Ok(end);
+    }
+    if let Some(ended) = view.as_ref().filter(|view| id.is_some() && view.status != "running") {
+        return Ok(if went_well(ended) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    while let Some(told) = watch.next().await? {
+        let Told::Event(event, json) = told else { continue };
+        let Some(upgrade) = event.what.upgrade() else { continue };
+        if id.as_ref().is_some_and(|id| upgrade.0 != *id) {
+            continue;
+        }
+        let line = if host.json { format!("{json}\n") } else { format!("{}\n", Line(&event)) };
+        if let Next::Break(end) = print_on(line)? {
+            return Ok(end);
+        }
+        if let (Some(_), Happened::UpgradeEnded { outcomes, .. }) = (id, &event.what) {
+            let well = outcomes.iter().all(|(_, outcome)| is_well(outcome));
+            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+    }
+    Err(stopped())
+}
+
+fn is_well(outcome: &str) -> bool {
+    outcome == "committed" || outcome == "unchanged"
+}
+
+/// Whether it has ended, and well for every actor.
+fn went_well(view: &UpgradeView) -> bool {
+    view.journal.iter().any(|entry| match entry {
+        Entry::End(end) => end.actors.iter().all(|actor| is_well(&actor.outcome)),
+        _ => false,
+    })
 }
 
 fn steps(view: &UpgradeView) -> String {

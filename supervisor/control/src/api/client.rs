@@ -1,10 +1,11 @@
 //! The caller's end of the control socket: one request, one connection.
 
-use crate::api::{ApiError, SOCKET};
+use crate::api::{ApiError, SOCKET, Watch};
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::client::conn::http1::{self, Parts};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, Connection, Parts, SendRequest};
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -77,37 +78,62 @@ impl Client {
         headers: &[(&str, String)],
         body: Vec<u8>,
     ) -> Result<Vec<u8>, ApiError> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.down(&error))?;
-        let (mut sender, mut connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))?;
+        let request = self.request(method, path, headers, body)?;
+        let (mut sender, mut connection) = self.connect().await?;
         let talk = async {
-            let mut request = Request::builder().method(method).uri(path).header(header::HOST, "teneral");
-            for (name, value) in headers {
-                request = request.header(*name, value);
-            }
-            let request = request.body(Body::from(body)).map_err(|error| {
-                ApiError::new(StatusCode::BAD_REQUEST, "CTL-REQUEST", &error, "nothing was sent", "report this")
-            })?;
             let answer = sender.send_request(request).await.map_err(|error| lost(&error))?;
-            let status = answer.status();
-            let whole = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-            let bytes = whole.map_err(|error| lost(&*error))?.to_bytes().to_vec();
+            let answered = whole(answer).await;
             drop(sender);
-            Ok((status, bytes))
+            Ok(answered)
         };
         // Taken apart at its end, not shut down: an answer may lie in it still.
         let driven = poll_fn(|cx| connection.poll_without_shutdown(cx));
-        let (talked, _) = tokio::join!(talk, driven);
-        let (status, bytes) = match talked {
-            Ok(talked) => talked,
-            Err(lost) => return Err(early(connection.into_parts()).await.unwrap_or(lost)),
-        };
-        if status.is_success() {
-            return Ok(bytes);
+        match tokio::join!(talk, driven).0 {
+            Ok(answered) => answered,
+            Err(lost) => Err(early(connection.into_parts()).await.unwrap_or(lost)),
         }
-        let mut refused: ApiError = read(&bytes)?;
-        refused.status = status.as_u16();
-        Err(refused)
+    }
+
+    /// Begins to watch what happens; `path` is `/v1/events` with what is wanted. When this returns, nothing from then
+    /// on is missed. Must be called within a tokio runtime, which drives the connection.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn watch(&self, path: &str) -> Result<Watch, ApiError> {
+        let request = self.request(Method::GET, path, &[], Vec::new())?;
+        let (mut sender, connection) = self.connect().await?;
+        // It ends with the watch, whose sender it is.
+        tokio::spawn(connection);
+        let answer = sender.send_request(request).await.map_err(|error| lost(&error))?;
+        match answer.status() {
+            StatusCode::OK => Ok(Watch::new(answer.into_body(), sender)),
+            // A refusal, which says why; any other answer is none to this.
+            _ => Err(match whole(answer).await {
+                Err(refused) => refused,
+                Ok(other) => read::<ApiError>(&other)?,
+            }),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, String)],
+        body: Vec<u8>,
+    ) -> Result<Request<Body>, ApiError> {
+        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "teneral");
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        request.body(Body::from(body)).map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, "CTL-REQUEST", &error, "nothing was sent", "report this")
+        })
+    }
+
+    async fn connect(&self) -> Result<(SendRequest<Body>, Connection<TokioIo<UnixStream>, Body>), ApiError> {
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.down(&error))?;
+        http1::handshake(TokioIo::new(stream)).await.map_err(|error| lost(&error))
     }
 
     fn down(&self, error: &io::Error) -> ApiError {
@@ -142,7 +168,20 @@ async fn early(parts: Parts<TokioIo<UnixStream>>) -> Option<ApiError> {
     Some(ApiError { status, ..refused })
 }
 
-fn lost(error: &(dyn std::error::Error + 'static)) -> ApiError {
+/// The body of a good answer.
+async fn whole(answer: Response<Incoming>) -> Result<Vec<u8>, ApiError> {
+    let status = answer.status();
+    let whole = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+    let bytes = whole.map_err(|error| lost(&*error))?.to_bytes().to_vec();
+    if status.is_success() {
+        return Ok(bytes);
+    }
+    let mut refused: ApiError = read(&bytes)?;
+    refused.status = status.as_u16();
+    Err(refused)
+}
+
+pub(super) fn lost(error: &(dyn std::error::Error + 'static)) -> ApiError {
     let now = "the request may have been done, or be at work";
     ApiError::new(StatusCode::BAD_GATEWAY, "CTL-LOST", error, now, "look before it is asked for again")
         .after("the host went away before it answered")

@@ -3,20 +3,29 @@
 //! * [`wire`]: what is said, by both sides
 //! * [`json`]: JSON without doubled fields
 //! * [`error`]: the one shape of an error
+//! * [`event`]: what watchers are told
 //! * [`socket`]: who is listened to, and within which bounds
-//! * [`client`]: the other end
+//! * [`caller`]: who that is
+//! * [`client`]: the other end; [`mod@watch`]: the same for what happens
 //!
 //! The host's handlers are elsewhere: they know a system, and this crate knows none.
 
+pub mod caller;
 pub mod client;
 pub mod error;
+pub mod event;
 pub mod json;
 pub mod socket;
+pub mod watch;
 pub mod wire;
 
+pub use caller::{Caller, Watching};
 pub use client::Client;
 pub use error::ApiError;
 pub use socket::{Socket, SocketError};
+pub use watch::{Told, Watch};
+
+use std::time::Duration;
 
 /// The socket's name in a host's directory.
 pub const SOCKET: &str = "control.sock";
@@ -26,3 +35,9 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Connections at a time; one more is told so and closed.
 pub const CONNECTIONS_MAX: usize = 64;
+
+/// Watchers at a time, among the connections; fewer where there are fewer than 64 of those: a quarter of them.
+pub const WATCHERS_MAX: usize = 16;
+
+/// How often a watcher is told something, if only that the host is alive.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);

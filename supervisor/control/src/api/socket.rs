@@ -4,10 +4,12 @@
 //! enter, only the user can open it, and the kernel is asked who is at the other end. A caller has a bounded time for
 //! the head of its request, the number of callers is bounded, and what a body may have is the handlers' to say.
 
-use crate::api::{ApiError, CONNECTIONS_MAX, SOCKET};
+use crate::api::{ApiError, CONNECTIONS_MAX, Caller, SOCKET, Watching};
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{Request, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use std::convert::Infallible;
@@ -25,7 +27,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 /// How long a caller may take for the head of a request, and how long an idle connection is kept.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a caller that is turned away may take to ask, and to listen.
+/// How long a caller that is turned away may take to ask, and to listen; a watcher, to hear that the host stops.
 const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 /// Largest head of a request.
@@ -87,10 +89,24 @@ impl SocketError {
 pub struct Socket {
     listener: UnixListener,
     path: PathBuf,
-    room: Arc<Semaphore>,
-    connections_max: usize,
+    within: Within,
     /// Dropped, it tells every connection to answer what it has and to end.
     open: watch::Sender<()>,
+}
+
+/// What all callers share. A cheap clone.
+#[derive(Debug, Clone)]
+struct Within {
+    room: Arc<Semaphore>,
+    connections_max: usize,
+    watching: Watching,
+}
+
+impl Within {
+    fn new(connections_max: usize) -> Self {
+        let (room, watching) = (Arc::new(Semaphore::new(connections_max)), Watching::among(connections_max));
+        Self { room, connections_max, watching }
+    }
 }
 
 impl Socket {
@@ -117,16 +133,15 @@ impl Socket {
         }
         let listener = UnixListener::bind(&path).map_err(failed)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).map_err(failed)?;
-        let (room, (open, _)) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), watch::channel(()));
-        Ok(Self { listener, path, room, connections_max: CONNECTIONS_MAX, open })
+        let (within, (open, _)) = (Within::new(CONNECTIONS_MAX), watch::channel(()));
+        Ok(Self { listener, path, within, open })
     }
 
     /// The same with room for so many connections at a time, instead of [`CONNECTIONS_MAX`]; to be said before it
     /// serves.
     #[must_use]
     pub fn with_connections_max(mut self, connections_max: usize) -> Self {
-        self.connections_max = connections_max;
-        self.room = Arc::new(Semaphore::new(connections_max));
+        self.within = Within::new(connections_max);
         self
     }
 
@@ -136,8 +151,7 @@ impl Socket {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
-                    let (room, open) = (Arc::clone(&self.room), self.open.subscribe());
-                    tokio::spawn(admit(stream, (room, self.connections_max), open, router.clone()));
+                    tokio::spawn(admit(stream, self.within.clone(), self.open.subscribe(), router.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a caller of the control socket was not let in");
@@ -149,8 +163,8 @@ impl Socket {
 
     /// Lets nobody in any more, and waits until everybody inside has the answer that is owed, at most `timeout`.
     pub async fn close(self, timeout: Duration) {
-        let room = Arc::clone(&self.room);
-        let places = u32::try_from(self.connections_max).unwrap_or(u32::MAX);
+        let Within { room, connections_max, .. } = self.within.clone();
+        let places = u32::try_from(connections_max).unwrap_or(u32::MAX);
         drop(self);
         if tokio::time::timeout(timeout, room.acquire_many(places)).await.is_err() {
             tracing::warn!("callers of the control socket are left without an answer");
@@ -166,16 +180,14 @@ impl Drop for Socket {
     }
 }
 
-async fn admit(
-    stream: UnixStream,
-    (room, connections_max): (Arc<Semaphore>, usize),
-    open: watch::Receiver<()>,
-    router: Router,
-) {
-    let peer = stream.peer_cred().map(|peer| peer.uid());
+async fn admit(stream: UnixStream, within: Within, open: watch::Receiver<()>, router: Router) {
+    let room = Arc::clone(&within.room);
+    let peer = stream.peer_cred().map(|peer| Caller { uid: peer.uid(), pid: peer.pid() });
     let refused = match (peer, room.try_acquire_owned()) {
-        (Ok(uid), Ok(place)) if may_command(uid, own_uid()) => return converse(stream, place, open, router).await,
-        (Ok(uid), _) if !may_command(uid, own_uid()) => ApiError::request(
+        (Ok(caller), Ok(place)) if may_command(caller.uid, own_uid()) => {
+            return converse(stream, (caller, within, place), open, router).await;
+        }
+        (Ok(Caller { uid, .. }), _) if !may_command(uid, own_uid()) => ApiError::request(
             StatusCode::FORBIDDEN,
             "CTL-PEER",
             format!("user {uid} may not command this host"),
@@ -188,24 +200,37 @@ async fn admit(
         (Ok(_), _) => ApiError::request(
             StatusCode::SERVICE_UNAVAILABLE,
             "CTL-BUSY",
-            format!("{connections_max} callers are connected, and there is no room for another"),
+            format!("{} callers are connected, and there is no room for another", within.connections_max),
             "try again, or end commands that wait",
         ),
     };
     turn_away(stream, &refused).await;
 }
 
-async fn converse(stream: UnixStream, _place: OwnedSemaphorePermit, mut open: watch::Receiver<()>, router: Router) {
+async fn converse(
+    stream: UnixStream,
+    (caller, within, _place): (Caller, Within, OwnedSemaphorePermit),
+    mut open: watch::Receiver<()>,
+    router: Router,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let service = TowerToHyperService::new(router);
+    let watching = within.watching.another();
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(caller.clone());
+        request.extensions_mut().insert(watching.clone());
+        TowerToHyperService::new(router.clone()).call(request)
+    });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let done = tokio::select! {
         done = connection.as_mut() => done,
         // Never sent to: it ends with the socket.
         _ = open.changed() => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            match watching.has_begun() {
+                true => tokio::time::timeout(TURNED_AWAY, connection).await.unwrap_or(Ok(())),
+                false => connection.await,
+            }
         }
     };
     if let Err(error) = done {

@@ -64,6 +64,13 @@ fn unread(error: &BytesRejection) -> ApiError {
     ApiError::new(status, code, error, "nothing was done", hint).after("the body cannot be read")
 }
 
+/// A part of a request that is not what its path takes.
+pub(super) fn wrong(what: &str, error: &dyn std::error::Error) -> ApiError {
+    let hint = "write it as docs/control.md says";
+    ApiError::new(StatusCode::BAD_REQUEST, "CTL-REQUEST", error, "nothing was done", hint)
+        .after(format!("{what} cannot be read"))
+}
+
 /// What somebody signed of an artifact, from the request's head.
 pub(super) fn signed(headers: &HeaderMap) -> Result<Option<Signed>, ApiError> {
     let release = of_head(headers, RELEASE_HEADER)?;

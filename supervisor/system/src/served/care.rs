@@ -2,13 +2,11 @@
 
 use super::asked::Asked;
 use super::routes::{Answer, Json, OPERATOR, look, seen};
+use super::timestamp;
 use crate::System;
 use axum::extract::State;
 use axum::http::StatusCode;
-use jiff::Timestamp;
 use std::time::Duration;
-use teneral_contract::Tag;
-use teneral_contract::shape::variant_id;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{ActorView, DeadLetterView, Named, Pause};
 use teneral_runtime::DeadLetter;
@@ -56,23 +54,14 @@ pub(super) async fn dead_letters(State(system): State<System>) -> Answer<Vec<Dea
 
 fn letters(system: &System) -> Vec<DeadLetterView> {
     let view = |letter: &DeadLetter| DeadLetterView {
-        at: Timestamp::from_nanosecond(i128::from(letter.wall_ns)).unwrap_or(Timestamp::UNIX_EPOCH),
+        at: timestamp(letter.wall_ns),
         to: letter.to.clone(),
         from: letter.from.clone(),
-        message: name(system, letter.to.kind(), letter.tag),
+        message: system
+            .message_name(letter.to.kind(), letter.tag.variant)
+            .unwrap_or_else(|| format!("{:016x}", letter.tag.variant)),
         body_bytes: letter.body_bytes,
         reason: letter.reason.to_string(),
     };
     system.runtime().dead_letters().list().iter().map(|letter| view(letter)).collect()
-}
-
-/// As an actor of that kind knows the message, whichever version it runs.
-fn name(system: &System, kind: &str, tag: Tag) -> String {
-    let actors = system.runtime().actors_of(kind);
-    let known = actors.iter().find_map(|actor| {
-        let provider = actor.provider();
-        let messages = &provider.manifest().messages;
-        messages.iter().find(|known| variant_id(&known.name) == tag.variant).map(|found| found.name.clone())
-    });
-    known.unwrap_or_else(|| format!("{:016x}", tag.variant))
 }

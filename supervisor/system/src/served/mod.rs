@@ -4,6 +4,7 @@
 //! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
 //! * `upgrades`, `keys`: those acts
+//! * `watched`: what happens, as a stream
 //! * `asked`: requests read, within their bounds
 //! * `refused`: this system's errors in the one shape of the socket
 
@@ -14,18 +15,26 @@ mod phase;
 mod refused;
 mod routes;
 mod upgrades;
+mod watched;
 
 use crate::System;
+use jiff::Timestamp;
 pub use phase::Phase;
 pub(crate) use phase::Stage;
 use std::convert::Infallible;
 use std::path::Path;
 pub use teneral_control::api::{Socket, SocketError};
 
+/// A time in nanoseconds since the Unix epoch, as the socket writes it.
+pub(crate) fn timestamp(wall_ns: u64) -> Timestamp {
+    Timestamp::from_nanosecond(i128::from(wall_ns)).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
 impl System {
     /// The control API of this system, to be served elsewhere, or under another router. It asks nobody who they are:
     /// whoever reaches it can load code.
     pub fn routes(&self) -> axum::Router {
+        self.keep_events();
         routes::of(self.clone())
     }
 

@@ -79,10 +79,15 @@ impl System {
         *self.stage().phase.borrow()
     }
 
-    /// Says what this host does. In all phases but [`Phase::Serving`] the control API answers nothing but its health,
-    /// and from [`Phase::Stopping`] on [`System::start_defined`] takes up no further state.
+    /// Says what this host does, also to whoever watches. In all phases but [`Phase::Serving`] the control API answers
+    /// nothing but its health, and from [`Phase::Stopping`] on [`System::start_defined`] takes up no further state.
     pub fn enter(&self, phase: Phase) {
         self.stage().phase.send_replace(phase);
+        match phase {
+            Phase::Starting => {}
+            Phase::Serving => self.say_ready(),
+            Phase::Stopping => self.say_stopping(),
+        }
     }
 
     /// Waits until everybody who asked over the control API has the answer that is owed, at most `timeout`; whether

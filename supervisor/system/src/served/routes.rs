@@ -1,7 +1,7 @@
 //! Which path is which act. Reading is GET, all else is POST.
 
 use super::asked::{Asked, signed, whole};
-use super::{care, keys, phase, upgrades};
+use super::{care, keys, phase, upgrades, watched};
 use crate::{Admission, Launch, Stopped, System, SystemError};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -65,6 +65,7 @@ pub(super) fn of(system: System) -> Router {
         .route("/v1/dead-letters", get(care::dead_letters))
         .merge(keys::routes())
         .merge(upgrades::routes())
+        .merge(watched::routes())
         .fallback(no_path)
         .method_not_allowed_fallback(no_path)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -1,0 +1,166 @@
+//! `--watch` and `teneral actor watch`: what happens at a host, a line at a time, until somebody has seen enough.
+//!
+//! ^C ends a watch with 130 and no word; a reader that leaves ends it well; a host that goes ends it with 3.
+
+use super::Host;
+use crate::failure::Failure;
+use crate::output::print_on;
+use serde_json::{Value, json};
+use std::fmt;
+use std::io;
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+use teneral::Addr;
+use teneral::api::client::part;
+use teneral::api::event::{Event, Gap, Happened, Since};
+use teneral::api::{Client, Told, Watch};
+
+/// What a shell says of a command that ^C ended.
+const INTERRUPTED: u8 = 130;
+
+/// How long to wait for more of what happens at once, before the host is asked how things stand.
+const TOGETHER: Duration = Duration::from_millis(50);
+
+/// What of it is taken together at most.
+const TOGETHER_MAX: usize = 256;
+
+/// What to watch.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Only this actor, as kind/key
+    actor: Option<Addr>,
+    /// Only this kind and its actors
+    #[arg(long = "selector", short = 'l', value_name = "kind=KIND", conflicts_with = "actor")]
+    kind: Option<OfKind>,
+    /// Begin after this event, whose id `--json` shows as boot and seq: SEQ, or BOOT-SEQ; 0 is all that is kept
+    #[arg(long, value_name = "ID")]
+    since: Option<Since>,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// A selector: `kind=KIND`.
+#[derive(Debug, Clone)]
+pub(crate) struct OfKind(pub(crate) String);
+
+impl FromStr for OfKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            Some(("kind", kind)) if !kind.is_empty() => Ok(Self(kind.to_owned())),
+            _ => Err("write kind=KIND, as in kind=counter".to_owned()),
+        }
+    }
+}
+
+/// What a watch goes on from: whether it goes on, or how it ends.
+pub(super) type Next = ControlFlow<ExitCode>;
+
+/// Shows what happens.
+///
+/// # Errors
+/// [`Failure`]: what the host says; that it is gone.
+pub(crate) fn run(Options { actor, kind, since, host }: &Options) -> Result<ExitCode, Failure> {
+    let mut wanted = Vec::new();
+    wanted.extend(actor.as_ref().map(|actor| format!("actor={}", part(actor.path()))));
+    wanted.extend(kind.as_ref().map(|OfKind(kind)| format!("kind={}", part(kind))));
+    wanted.extend(since.map(|since| format!("since={since}")));
+    host.watch(&format!("/v1/events?{}", wanted.join("&")), async |_, mut watch| {
+        while let Some(told) = watch.next().await? {
+            if let ControlFlow::Break(end) = print_on(line(&told, host))? {
+                return Ok(end);
+            }
+        }
+        Err(stopped())
+    })
+}
+
+fn line(told: &Told, host: &Host) -> String {
+    match told {
+        Told::Event(_, json) if host.json => format!("{json}\n"),
+        Told::Event(event, _) => format!("{}\n", Line(event)),
+        Told::Gap(gap) if host.json => format!("{}\n", gap_json(gap)),
+        Told::Gap(Gap { missed: Some(missed) }) => format!("-- {missed} events were missed\n"),
+        Told::Gap(Gap { missed: None }) => "-- the host began anew: what was missed is not known\n".to_owned(),
+    }
+}
+
+fn gap_json(gap: &Gap) -> Value {
+    json!({ "event": "gap", "missed": gap.missed })
+}
+
+/// An event as one line.
+pub(super) struct Line<'a>(pub(super) &'a Event);
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Event { at, what, .. } = self.0;
+        let actor = what.actor().map_or("-", Addr::path);
+        write!(f, "{at:.3}  {actor:<20}  {what}")
+    }
+}
+
+impl Host {
+    /// Watches what happens, and has `show` make of it what it shows.
+    ///
+    /// # Errors
+    /// [`Failure`]: what `show` and the host say; that the host is gone.
+    pub(super) fn watch(
+        &self,
+        path: &str,
+        show: impl AsyncFnOnce(Client, Watch) -> Result<ExitCode, Failure>,
+    ) -> Result<ExitCode, Failure> {
+        let (runtime, dir) = (super::runtime()?, self.place.dir()?);
+        runtime.block_on(async {
+            let client = Client::new(&dir);
+            let watched = async {
+                let watch = client.watch(path).await?;
+                show(client.clone(), watch).await
+            };
+            tokio::select! {
+                shown = watched => shown.map_err(|failure| match failure.code() {
+                    "CTL-LOST" => failure.down(),
+                    _ => failure,
+                }),
+                _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+            }
+        })
+    }
+}
+
+/// Waits until something happens that `matters`, and lets what happens with it pass. `None`: the host stops.
+pub(super) async fn something(
+    watch: &mut Watch,
+    mut matters: impl FnMut(&Happened) -> bool,
+) -> Result<Option<()>, Failure> {
+    let mut counts = |told: &Told| match told {
+        Told::Event(event, _) => matters(&event.what),
+        Told::Gap(_) => true,
+    };
+    loop {
+        let Some(told) = watch.next().await? else { return Ok(None) };
+        if counts(&told) {
+            break;
+        }
+    }
+    for _ in 0..TOGETHER_MAX {
+        match tokio::time::timeout(TOGETHER, watch.next()).await {
+            Ok(told) => {
+                if told?.is_none() {
+                    return Ok(None);
+                }
+            }
+            Err(_) => break,
+        }
+    }
+    Ok(Some(()))
+}
+
+/// The host has said its last word.
+pub(super) fn stopped() -> Failure {
+    let error = io::Error::other("the host stops");
+    Failure::new("CTL-STOPPING", &error, "nothing happens there any more", "start it again: teneral serve").down()
+}
