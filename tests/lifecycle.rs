@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost),
         test(a_host_that_stops_says_so_until_it_has),
+        test(what_is_logged_of_an_actor_names_the_version_of_its_code),
         test(status_says_how_a_host_is_and_waits_for_one),
     ]
 }
@@ -101,4 +102,41 @@ fn status_says_how_a_host_is_and_waits_for_one() {
     assert_eq!((exit, &health["status"]), (Some(0), &json!("serving")), "{health:#}");
     assert_eq!(health["profile"], "production");
     assert_eq!(health["pid"], served.pid());
+}
+
+fn what_is_logged_of_an_actor_names_the_version_of_its_code() {
+    let desk = TempDir::with_prefix("teneral-lifecycle-").expect("a temporary directory");
+    fs::write(desk.path().join("teneral.toml"), "log.format = \"json\"\n").expect("it is ours");
+    let served = Served::at(desk, &[]);
+    served.push(&["probe-v1", "probe-v2"]);
+    let harmless = r#"{"trap": {"step": "", "how": ""}}"#;
+    served.says(&["actor", "start", "probe/a", harmless, "--version", "1.0.0"]);
+    let panics = |times: usize| {
+        served.says(&["actor", "tell", "probe/a", "Do", r#"{"act": {"TellThenPanic": ["probe/a", "x"]}}"#]);
+        until("it has begun anew", || served.json(&["actor", "show", "probe/a"])["restarts"] == times);
+    };
+    panics(1);
+    served.says(&["upgrade", "apply", "--max-pause", "60s", "probe/a", "--to", "2.0.0"]);
+    panics(2);
+    let (pid, log) = (served.pid(), served.log());
+    let lines: Vec<Value> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect();
+    let about: Vec<&Value> = lines.iter().filter(|line| line["actor"] == "probe/a").collect();
+    assert!(about.iter().all(|line| line["kind"] == "probe" && line["version"].is_string()), "{log}");
+    // What the host says of it, and what its own code says, which knows nothing of actors.
+    let says = |said: &str, by: &str| -> Vec<Value> {
+        let said = about.iter().filter(|line| line["message"].as_str().is_some_and(|text| text.contains(said)));
+        said.filter(|line| line["plugin"].as_str().unwrap_or("host") == by)
+            .map(|line| json!([line["version"], line["generation"]]))
+            .collect()
+    };
+    let both = [json!(["1.0.0", 0]), json!(["2.0.0", 1])];
+    assert_eq!(says("a turn panicked", "host"), both, "{log}");
+    assert_eq!(says("as told", "panic"), both, "{log}");
+    assert_eq!(says("upgraded", "host"), both[1..], "{log}");
+    let ready = lines.iter().find(|line| line["message"] == "ready").expect("it says so");
+    assert_eq!(
+        (&ready["pid"], &ready["profile"], &ready["level"]),
+        (&json!(pid), &json!("development"), &json!("INFO"))
+    );
 }

@@ -3,11 +3,14 @@
 use super::house::until;
 use super::libraries;
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
+
+const LOG: &str = "host.log";
 
 /// A host in a process of its own, in a directory of its own.
 pub(crate) struct Served {
@@ -30,6 +33,7 @@ impl Served {
 
     /// The same, whether it answers yet or not.
     pub(crate) fn launched(desk: TempDir, options: &[&str]) -> Self {
+        let log = File::options().create(true).append(true).open(desk.path().join(LOG)).expect("it is ours");
         let mut command = Command::new(env!("CARGO_BIN_EXE_teneral"));
         let child = command
             .arg("serve")
@@ -37,10 +41,15 @@ impl Served {
             .current_dir(desk.path())
             .env_remove("TENERAL_DIR")
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .expect("the binary runs");
         Self { desk, child }
+    }
+
+    /// What the hosts of this directory have logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.desk.path().join(LOG)).expect("it is ours")
     }
 
     pub(crate) fn socket(&self) -> PathBuf {

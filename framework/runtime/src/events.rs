@@ -330,22 +330,41 @@ impl Events {
 fn log(what: &What) {
     match what {
         What::Failed(report) => {
-            let CrashReport { addr, version, message, fault, .. } = &**report;
-            let message = message.as_ref().map_or("its first turn", |message| message.name.as_str());
-            tracing::warn!(actor = %addr, %version, message, %fault, "a turn panicked: the instance is gone");
+            let CrashReport { addr, version, generation, message, fault, .. } = &**report;
+            let (kind, generation) = (addr.kind(), generation.0);
+            let handling = message.as_ref().map_or("its first turn", |message| message.name.as_str());
+            tracing::warn!(
+                actor = %addr, kind, %version, generation, handling, %fault, "a turn panicked: the instance is gone"
+            );
         }
-        What::Restarted { addr, version, restarts, .. } => {
-            tracing::warn!(actor = %addr, %version, restarts, "restarted, as its restart_state says");
+        What::Restarted { addr, version, generation, restarts } => {
+            let (kind, generation) = (addr.kind(), generation.0);
+            tracing::warn!(actor = %addr, kind, %version, generation, restarts, "restarted, as its restart_state says");
         }
-        What::RestartFailed { addr, fault } => tracing::error!(actor = %addr, %fault, "could not be restarted"),
+        What::RestartFailed { addr, fault } => {
+            tracing::error!(actor = %addr, kind = addr.kind(), %fault, "could not be restarted");
+        }
         What::GaveUp { addr, restarts_max, period } => {
-            tracing::error!(actor = %addr, restarts_max, ?period, "stopped for good: it failed too often");
+            let kind = addr.kind();
+            tracing::error!(actor = %addr, kind, restarts_max, ?period, "stopped for good: it failed too often");
         }
         What::Quarantined { kind, version, why, .. } => {
             tracing::error!(kind, %version, why, "in quarantine: no new actors of it, no upgrades to it");
         }
         What::Released { kind, version, .. } => {
             tracing::info!(kind, %version, "out of quarantine: what hung has returned");
+        }
+        What::Upgraded { addr, from, to, generation, paused, .. } => {
+            let (kind, version, generation) = (addr.kind(), to, generation.0);
+            tracing::info!(actor = %addr, kind, %version, generation, %from, ?paused, "upgraded");
+        }
+        What::RolledBack { addr, serving, refused, why } => {
+            let (kind, version) = (addr.kind(), serving);
+            tracing::warn!(actor = %addr, kind, %version, %refused, why, "an upgrade was rolled back");
+        }
+        What::NotUpgraded { addr, serving, refused, code, why } => {
+            let (kind, version) = (addr.kind(), serving);
+            tracing::warn!(actor = %addr, kind, %version, %refused, code, why, "not upgraded");
         }
         _ => {}
     }

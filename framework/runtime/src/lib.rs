@@ -19,6 +19,7 @@ pub mod runtime;
 #[cfg(test)]
 mod seed;
 mod spawn;
+mod speaking;
 pub mod supervision;
 mod sync;
 pub mod timer;
@@ -35,3 +36,4 @@ pub use events::{CrashReport, Event, EventStream, Events, EventsError, Observer,
 pub use lease::{Kept, LeaseRequest, LeaseStep, Lost, PauseRequest, Quiesced, Resumed};
 pub use outgoing::Outgoing;
 pub use runtime::{Providers, Quarantined, Runtime};
+pub use speaking::{Speaker, speaking};

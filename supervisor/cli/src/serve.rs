@@ -109,8 +109,9 @@ fn say_back(defined: &Defined<CameBack>) {
     let actor = &defined.addr;
     match &defined.outcome {
         Ok(back) => {
-            let version = back.actor.info().version;
-            tracing::info!(%actor, %version, with_state = back.with_state, "came back");
+            let info = back.actor.info();
+            let (kind, version, generation) = (actor.kind(), info.version, info.generation.0);
+            tracing::info!(%actor, kind, %version, generation, with_state = back.with_state, "came back");
         }
         Err(error) => {
             let code = error.code();

@@ -2,10 +2,30 @@
 
 use crate::code::{Code, LoadError};
 use crate::instance::with_error;
+use crate::speaks::{Called, called};
 use crate::turn::slice;
 use std::ffi::{c_char, c_void};
 use teneral_abi as abi;
 use teneral_abi::{TnBytes, TnHost};
+use teneral_runtime::speaking;
+
+/// One line of a library, with who said it as far as that is known: the actor whose turn this is, or else the code that
+/// was called without one, as when an instance is made.
+macro_rules! say {
+    ($level:ident, $target:expr, $text:expr) => {
+        if tracing::enabled!(tracing::Level::$level) {
+            let (who, code) = (speaking(), called());
+            let actor = who.as_ref().map(|who| who.addr.path());
+            let kind = who.as_ref().map(|who| who.addr.kind()).or(code.as_ref().map(|code| code.0.as_str()));
+            let version = who.as_ref().map(|who| &who.version).or(code.as_ref().map(|code| &code.1));
+            let version = version.map(tracing::field::display);
+            let generation = who.as_ref().map(|who| who.generation.0);
+            tracing::event!(
+                tracing::Level::$level, actor, kind, version, generation, plugin = %$target, "{}", $text
+            );
+        }
+    };
+}
 
 static HOST: TnHost = TnHost {
     size: size_of::<TnHost>() as u32,
@@ -20,6 +40,7 @@ static HOST: TnHost = TnHost {
 /// Runs the plugin's `init`, if it has one.
 pub(crate) fn init(code: &Code) -> Result<(), LoadError> {
     let Some(init) = code.plugin().init else { return Ok(()) };
+    let _called = Called::of(code);
     with_error(|err| {
         // SAFETY: [load]: the loader calls it once per image, before any other function of it; HOST is static.
         unsafe { init(&raw const HOST, err) }
@@ -38,11 +59,11 @@ unsafe extern "C" fn log(_host: *const TnHost, level: u32, target: TnBytes, text
     let (Some(target), Some(text)) = (target, text) else { return };
     let (target, text) = (String::from_utf8_lossy(target), String::from_utf8_lossy(text));
     match level {
-        abi_level::ERROR => tracing::error!(plugin = %target, "{text}"),
-        abi_level::WARN => tracing::warn!(plugin = %target, "{text}"),
-        abi_level::INFO => tracing::info!(plugin = %target, "{text}"),
-        abi_level::DEBUG => tracing::debug!(plugin = %target, "{text}"),
-        _ => tracing::trace!(plugin = %target, "{text}"),
+        abi_level::ERROR => say!(ERROR, target, text),
+        abi_level::WARN => say!(WARN, target, text),
+        abi_level::INFO => say!(INFO, target, text),
+        abi_level::DEBUG => say!(DEBUG, target, text),
+        _ => say!(TRACE, target, text),
     }
 }
 

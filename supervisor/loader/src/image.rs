@@ -2,6 +2,7 @@
 
 use crate::code::Code;
 use crate::instance::{Instance, function, with_error};
+use crate::speaks::Called;
 use crate::turn::from_tag;
 use crate::writer::Writer;
 use std::sync::Arc;
@@ -86,6 +87,7 @@ impl Provider for Image {
             Err(fault) if fault.kind == FaultKind::Denied => return Err(Fault { kind: FaultKind::Schema, ..fault }),
             Err(fault) => return Err(fault),
         };
+        let _called = Called::of(&self.code);
         output(|out, err| {
             // SAFETY: the extension's function; bytes borrowed for the call, writers are ours.
             unsafe { downgrade(TnBytes::new(state), to_schema, out, err) }

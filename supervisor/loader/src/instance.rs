@@ -4,6 +4,7 @@
 //! promised, or too much output is a fault of its own and never undefined behaviour of the host.
 
 use crate::code::Code;
+use crate::speaks::Called;
 use crate::turn::{self, Turn};
 use crate::writer::Writer;
 use std::ffi::c_void;
@@ -55,6 +56,7 @@ impl Instance {
 
     fn made(code: &Arc<Code>, make: impl FnOnce(*mut *mut c_void, *mut TnWriter) -> TnStatus) -> Result<Self, Fault> {
         let mut this = std::ptr::null_mut();
+        let _called = Called::of(code);
         with_error(|err| make(&raw mut this, err))?;
         if this.is_null() {
             return Err(Fault::new(FaultKind::Protocol, "the code said OK and made no instance"));
@@ -114,6 +116,7 @@ impl Behaviour for Instance {
         let save = function(self.class().save, "save")?;
         let this = self.this;
         let mut out = Writer::new(bytes_max);
+        let _called = Called::of(&self.code);
         let result = with_error(|err| {
             // SAFETY: `this` is live; both writers are valid for the call.
             unsafe { save(this, out.raw(), err) }

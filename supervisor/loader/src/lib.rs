@@ -13,6 +13,7 @@ mod image;
 mod instance;
 mod loader;
 mod seal;
+mod speaks;
 mod turn;
 mod verified;
 mod writer;

@@ -25,6 +25,7 @@ use crate::error::StateError;
 use crate::lease::Lease;
 use crate::ports::{Behaviour, Provider, Why};
 use crate::runtime::Shared;
+use crate::speaking::Speaker;
 use crate::supervision::{ChildId, Ending};
 use envelope::{ENDING, Envelope, Kind};
 use extras::Extras;
@@ -201,6 +202,12 @@ impl Cell {
     }
 
     /// The code that serves.
+    /// Who it is, for the log.
+    pub(crate) fn speaker(&self) -> Speaker {
+        let at = self.protocol.look(|_, _, _, gate| (Arc::clone(&gate.provider), gate.generation));
+        Speaker { addr: self.addr.clone(), version: at.0.version().clone(), generation: at.1 }
+    }
+
     pub(crate) fn provider(&self) -> Arc<dyn Provider> {
         self.protocol.look(|_, _, _, gate| Arc::clone(&gate.provider))
     }

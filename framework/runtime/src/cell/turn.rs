@@ -17,6 +17,7 @@ use crate::error::StateError;
 use crate::events::{CrashReport, MessageSeen, StateSeen, What};
 use crate::ports::{Body, Call, CallId, Cause, Fault, FaultKind, Waiting, Why};
 use crate::spawn::Watch;
+use crate::speaking::Speaker;
 use crate::supervision::Exit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -115,7 +116,9 @@ impl Cell {
             }
             (None, Some(reason)) => self.bury(&envelope, reason),
             (None, None) => {
-                tracing::warn!(actor = %self.addr, message = name, fault = %fault, "a turn failed");
+                let Speaker { addr, version, generation } = self.speaker();
+                let (kind, generation) = (addr.kind(), generation.0);
+                tracing::warn!(actor = %addr, kind, %version, generation, handling = name, %fault, "a turn failed");
             }
         }
         if panicked { self.crashed(instance, Some(seen), fault) } else { After::Next }
@@ -231,7 +234,9 @@ impl Cell {
     /// A panic came through an activation, past the border around the actor's code: from what else had to be run there,
     /// a destructor or a holder's callback. If it cost the cell its instance, its supervisor must hear of it.
     pub(crate) fn broke(self: &Arc<Self>) {
-        tracing::error!(actor = %self.addr, "a panic beside its turns");
+        let Speaker { addr, version, generation } = self.speaker();
+        let (kind, generation) = (addr.kind(), generation.0);
+        tracing::error!(actor = %addr, kind, %version, generation, "a panic beside its turns");
         if self.protocol.look(|_, life, _, _| life == Life::Suspended) {
             let reason = "a panic beside its turns".to_owned();
             self.extras().ended.get_or_insert(Ended { exit: Exit::Abnormal, reason });

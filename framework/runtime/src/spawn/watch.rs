@@ -6,6 +6,7 @@
 use crate::cell::envelope::ENDING;
 use crate::cell::{Cell, Instance};
 use crate::ports::Digest;
+use crate::speaking::{Speaker, Speaking};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -64,6 +65,7 @@ impl Watch {
     /// Runs one activation under this watch.
     pub(crate) fn run(&self, cell: &Arc<Cell>) {
         self.begin(cell, 0);
+        let _speaking = Speaking::of(cell);
         // A thread of the pool is not the price of a panic in what is no actor's code.
         if catch_unwind(AssertUnwindSafe(|| cell.activate(self))).is_err() {
             cell.broke();
@@ -74,8 +76,11 @@ impl Watch {
     /// Drops an instance under this watch.
     pub(super) fn drops(&self, cell: &Arc<Cell>, instance: Instance) {
         self.begin(cell, ENDING);
+        let _speaking = Speaking::of(cell);
         if catch_unwind(AssertUnwindSafe(|| drop(instance))).is_err() {
-            tracing::error!(actor = %cell.addr, "a panic while its instance was dropped");
+            let Speaker { addr, version, generation } = cell.speaker();
+            let (kind, generation) = (addr.kind(), generation.0);
+            tracing::error!(actor = %addr, kind, %version, generation, "a panic while its instance was dropped");
         }
         *self.cell.lock() = None;
     }

@@ -8,6 +8,7 @@ use super::watch::{Look, Running};
 use crate::cell::Cell;
 use crate::events::What;
 use crate::runtime::Shared;
+use crate::speaking::Speaker;
 use std::sync::Weak;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -48,7 +49,9 @@ fn report(shared: &Shared, running: &Running) {
     let Running { cell, index, running_for } = running;
     let provider = cell.provider();
     let doing = Cell::doing(&provider, *index);
-    tracing::error!(actor = %cell.addr, version = %provider.version(), %doing, ?running_for, "a turn hangs");
+    let Speaker { addr, version, generation } = cell.speaker();
+    let (kind, generation) = (addr.kind(), generation.0);
+    tracing::error!(actor = %addr, kind, %version, generation, %doing, ?running_for, "a turn hangs");
     let (addr, version) = (cell.addr.clone(), provider.version().clone());
     let why = format!("{addr} hung in {doing}");
     shared.events.emit(What::Hung { addr, version, doing, running_for: *running_for });
