@@ -7,6 +7,7 @@
 mod authoring;
 mod carts;
 mod configured;
+mod faults;
 mod harness;
 mod laws;
 mod lifecycle;
@@ -30,6 +31,7 @@ fn main() {
         authoring::tests(),
         carts::tests(),
         configured::tests(),
+        faults::tests(),
         laws::tests(),
         lifecycle::tests(),
         served::tests(),

@@ -30,6 +30,8 @@ enum Exit {
     Usage = 2,
     /// No host serves there, or not now, as systemctl says it.
     Down = 3,
+    /// Somebody pressed ^C, as a shell says it.
+    Interrupted = 130,
 }
 
 impl Failure {
@@ -55,6 +57,16 @@ impl Failure {
         hint: impl Into<String>,
     ) -> Self {
         Self(Box::new(Parts { code: code.into(), what, causes, now: now.into(), hint: hint.into(), exit: Exit::Off }))
+    }
+
+    /// Somebody pressed ^C while the host was at work.
+    pub(crate) fn interrupted() -> Self {
+        let now = "what the host was asked for as a whole goes on without this command";
+        let hint = "look before it is asked for again: teneral upgrade status, teneral actor list";
+        let what = "interrupted".to_owned();
+        let mut failure = Self::of_many("CLI-INTERRUPTED", what, Vec::new(), now, hint);
+        failure.0.exit = Exit::Interrupted;
+        failure
     }
 
     /// The same, with what it is about before what happened.

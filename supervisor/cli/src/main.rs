@@ -1,7 +1,7 @@
 //! The terminal of teneral: data to stdout, all else to stderr.
 //!
 //! Exit codes: 0, 1 when something is off, 2 when the command cannot be done as it was typed, 3 when no host serves, or
-//! not yet, or not any more.
+//! not yet, or not any more, 130 when it was interrupted.
 #![forbid(unsafe_code)]
 
 mod artifact;

@@ -47,21 +47,24 @@ impl Host {
         let mut shown = false;
         let answer = runtime.block_on(async {
             let mut work = std::pin::pin!(ask(client));
+            let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
             loop {
-                match tokio::time::timeout(PATIENCE, &mut work).await {
-                    Ok(answer) => break answer,
-                    Err(_) if shows => {
-                        eprint!("\rthe host is at work, {} s", begun.elapsed().as_secs());
-                        shown = true;
-                    }
-                    Err(_) => {}
+                tokio::select! {
+                    answer = &mut work => break Some(answer),
+                    // One that cannot be caught ends the process by itself.
+                    Ok(()) = &mut interrupt => break None,
+                    () = tokio::time::sleep(PATIENCE) => {}
+                }
+                if shows {
+                    eprint!("\rthe host is at work, {} s", begun.elapsed().as_secs());
+                    shown = true;
                 }
             }
         });
         if shown {
             eprint!("\r\x1b[K");
         }
-        answer.map_err(Failure::from)
+        answer.map_or_else(|| Err(Failure::interrupted()), |answer| answer.map_err(Failure::from))
     }
 
     /// As [`Host::call`] of an upgrade, whose steps are shown when it takes a while.
