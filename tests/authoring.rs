@@ -7,8 +7,10 @@ use crate::harness::house::until;
 use crate::harness::{Absent, Test, root, test};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -18,6 +20,10 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_workspace_is_made_whole_or_not_at_all),
         test(a_new_workspace_says_where_it_finds_teneral),
         test(a_schema_is_frozen_once_and_a_frozen_shape_does_not_build_otherwise),
+        test(a_save_is_served_with_the_state_of_before_and_a_broken_one_keeps_the_old_code),
+        test(what_the_gate_or_a_migration_refuses_is_said_and_the_old_code_serves_on),
+        test(a_process_that_is_full_of_libraries_begins_anew_with_the_states),
+        test(nobody_develops_in_production_or_without_a_workspace_or_cargo),
     ]
 }
 
@@ -112,6 +118,75 @@ fn edit(file: &Path, from: &str, to: &str) {
     fs::write(file, text.replacen(from, to, 1)).expect("it is writable");
 }
 
+/// `teneral dev` in a workspace, and what it says.
+struct Dev<'a> {
+    desk: &'a Desk,
+    dir: &'a str,
+    process: Process,
+    said: Arc<Mutex<Vec<Value>>>,
+    heard: usize,
+}
+
+impl<'a> Dev<'a> {
+    fn new(desk: &'a Desk, dir: &'a str, variables: &[(&str, &str)]) -> Self {
+        let mut command = desk.teneral(dir, &["dev", "--json"]);
+        command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the binary runs");
+        let (said, stdout) = (Arc::new(Mutex::new(Vec::new())), child.stdout.take().expect("it is a pipe"));
+        let hears = Arc::clone(&said);
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines() {
+                let line = serde_json::from_str(&line.expect("UTF-8")).expect("JSON, one object a line");
+                hears.lock().expect("nobody panics with it").push(line);
+            }
+        });
+        Self { desk, dir, process: Process(child), said, heard: 0 }
+    }
+
+    /// The next event of that name after those that were waited for before.
+    #[track_caller]
+    fn says(&mut self, event: &str) -> Value {
+        let mut found = Value::Null;
+        until(event, || {
+            let said = self.said.lock().expect("nobody panics with it");
+            let Some(place) = said.iter().skip(self.heard).position(|line| line["event"] == event) else {
+                return false;
+            };
+            found = said[self.heard + place].clone();
+            self.heard += place + 1;
+            true
+        });
+        found
+    }
+
+    /// What it says of a save that was refused: with that code, and what the actor runs on.
+    #[track_caller]
+    fn refuses(&mut self, code: &str) -> Value {
+        let failed = self.says("failed");
+        assert_eq!(failed["code"], code, "{failed:#}");
+        assert!(failed["now"].as_str().is_some_and(|now| now.contains("serves on")), "{failed:#}");
+        self.says("waiting");
+        failed
+    }
+
+    #[track_caller]
+    fn greets(&self, kind: &str) -> (String, u64) {
+        let actor = format!("{kind}/a");
+        let said = self.desk.says(self.dir, &["actor", "ask", &actor, "Greet", r#"{"name": "Ada"}"#, "--json"]);
+        let said: Value = serde_json::from_str(&said).expect("JSON");
+        let (text, greeted) = (&said["reply"]["text"], &said["reply"]["greeted"]);
+        (text.as_str().expect("a text").to_owned(), greeted.as_u64().expect("a number"))
+    }
+
+    /// Ends it as ^C does.
+    #[track_caller]
+    fn stop(mut self) {
+        let sent = Command::new("kill").args(["-INT", &self.process.0.id().to_string()]).status().expect("kill runs");
+        assert!(sent.success(), "it runs");
+        assert!(self.process.0.wait().expect("it ends").success());
+    }
+}
+
 /// A process that ends with the test.
 struct Process(Child);
 
@@ -134,6 +209,8 @@ fn a_new_workspace_builds_tests_signs_and_loads_as_it_is() {
     desk.says("hello", &["key", "generate", "ada", "--no-password"]);
     let library = target().join("debug/examples/libhello_v1.so");
     let library = library.to_str().expect("a path that cargo prints");
+    assert!(desk.says("hello", &["artifact", "inspect", library]).contains("lets it in"));
+    desk.says("hello", &["artifact", "verify", library]);
     desk.says("hello", &["sign", library, "--key", "ada.key"]);
     desk.says("hello", &["verify", library, "--key", "ada.pub"]);
     let mut serve = desk.teneral("hello", &["serve", "--profile", "production"]);
@@ -225,4 +302,123 @@ fn a_schema_is_frozen_once_and_a_frozen_shape_does_not_build_otherwise() {
         assert!(said.contains(part), "{said}");
     }
     assert_eq!(fs::read_to_string(&lock).expect("it is there"), format!("{line}\n"));
+}
+
+fn a_save_is_served_with_the_state_of_before_and_a_broken_one_keeps_the_old_code() {
+    let desk = Desk::with("saved");
+    let (code, manifest) = (desk.path("saved/v1/src/lib.rs"), desk.path("saved/Cargo.toml"));
+    let mut dev = Dev::new(&desk, "saved", &[]);
+    assert_eq!(dev.says("started")["messages"], json!(["Greet", "Forget"]));
+    assert_eq!(dev.says("serving")["version"], "0.1.0+dev.1");
+    assert_eq!(dev.greets("saved"), ("Hello, Ada!".to_owned(), 1));
+    dev.says("waiting");
+    edit(&code, "Hello", "Welcome");
+    let serving = dev.says("serving");
+    assert_eq!((&serving["version"], &serving["actors"]), (&json!("0.1.0+dev.2"), &json!(["saved/a"])));
+    assert!(serving["beyond_cargo_ms"].is_u64(), "{serving:#}");
+    assert_eq!(dev.greets("saved"), ("Welcome, Ada!".to_owned(), 2));
+    edit(&code, "greeted += 1;", "greeted += 1");
+    dev.refuses("CARGO-BUILD");
+    assert_eq!(dev.greets("saved"), ("Welcome, Ada!".to_owned(), 3));
+    edit(&code, "greeted += 1", "greeted += 1;");
+    dev.says("serving");
+    edit(&manifest, "[workspace]", "[workspace");
+    dev.refuses("CARGO-WORKSPACE");
+    edit(&manifest, "[workspace", "[workspace]");
+    dev.says("building");
+    // While cargo is at it.
+    edit(&code, "Welcome", "Good day");
+    until("the last save is served", || dev.greets("saved").0 == "Good day, Ada!");
+    let counted = dev.greets("saved").1;
+    dev.stop();
+    let mut dev = Dev::new(&desk, "saved", &[]);
+    assert_eq!(dev.says("back")["with_state"], true);
+    dev.says("serving");
+    assert_eq!(dev.greets("saved"), ("Good day, Ada!".to_owned(), counted + 1));
+    dev.stop();
+}
+
+fn what_the_gate_or_a_migration_refuses_is_said_and_the_old_code_serves_on() {
+    let desk = Desk::with("refused");
+    let (code, export) = (desk.path("refused/v1/src/lib.rs"), desk.path("refused/v1/examples/refused_v1.rs"));
+    let mut dev = Dev::new(&desk, "refused", &[]);
+    dev.says("serving");
+    assert_eq!(dev.greets("refused").1, 1);
+    dev.says("waiting");
+    let whole = fs::read_to_string(&export).expect("it is there");
+    let second = "\n#[unsafe(no_mangle)]\npub extern \"C\" fn second() {}\n";
+    fs::write(&export, whole.replace("#![forbid(unsafe_code)]\n", "") + second).expect("it is ours");
+    dev.refuses("GATE-EXPORTS");
+    fs::write(&export, &whole).expect("it is ours");
+    dev.says("waiting");
+    // Another state under another number, and no way to it.
+    let text = fs::read_to_string(&code).expect("it is there").replace("schema = 1", "schema = 2");
+    let text = text.replace("    greeted: u64,", "    greeted: u64,\n    last: Option<String>,");
+    let text = text.replace("Self { greeted: 0 }", "Self { greeted: 0, last: None }");
+    fs::write(&code, &text).expect("it is ours");
+    let failed = dev.refuses("UPG-LADDER");
+    let hint = failed["hint"].as_str().expect("a hint");
+    for part in ["#[state(schema = 2)]", "impl Migrate<v1::State>", "from = [v1::State]", "--state reset"] {
+        assert!(hint.contains(part), "{hint}");
+    }
+    let migrate = |body: &str| {
+        let step =
+            "impl Migrate<refused_api::v1::Refused> for Refused {\n    fn migrate(old: refused_api::v1::Refused) ->";
+        format!("{text}\n{step} Result<Self, MigrateError> {{\n        {body}\n    }}\n}}\n")
+    };
+    fs::write(&code, migrate("panic!(\"{} were greeted\", old.greeted)")).expect("it is ours");
+    // Until the export names it, it is no way.
+    dev.refuses("UPG-LADDER");
+    edit(&export, "kind = \"refused\"", "kind = \"refused\", from = [refused_api::v1::Refused]");
+    let failed = dev.refuses("UPG-MIGRATE");
+    assert!(
+        failed["causes"].to_string().contains("1 were greeted")
+            || failed["what"].to_string().contains("1 were greeted")
+    );
+    assert_eq!(dev.greets("refused"), ("Hello, Ada!".to_owned(), 2));
+    fs::write(&code, migrate("Ok(Self { greeted: old.greeted + 100, last: None })")).expect("it is ours");
+    dev.says("serving");
+    assert_eq!(dev.greets("refused"), ("Hello, Ada!".to_owned(), 103));
+    dev.stop();
+}
+
+fn a_process_that_is_full_of_libraries_begins_anew_with_the_states() {
+    let desk = Desk::with("full");
+    let limits = [("TENERAL_LIMITS_IMAGES_MAX", "2"), ("TENERAL_LIMITS_IMAGES_WARN", "1")];
+    let mut dev = Dev::new(&desk, "full", &limits);
+    dev.says("serving");
+    for (from, to) in [("Hello", "One"), ("One", "Two")] {
+        dev.greets("full");
+        edit(&desk.path("full/v1/src/lib.rs"), from, to);
+        if to == "Two" {
+            dev.says("anew");
+            assert_eq!(dev.says("back")["with_state"], true);
+        }
+        dev.says("serving");
+    }
+    assert_eq!(dev.greets("full"), ("Two, Ada!".to_owned(), 3));
+    dev.stop();
+}
+
+fn nobody_develops_in_production_or_without_a_workspace_or_cargo() {
+    let desk = Desk::with("elsewhere");
+    let refused = |dir: &str, cargo: Option<&str>, arguments: &[&str], code: &str| {
+        let mut command = desk.teneral(dir, arguments);
+        if let Some(cargo) = cargo {
+            command.env("CARGO", cargo);
+        }
+        let output = command.output().expect("the binary runs");
+        let said = text(&output.stderr);
+        assert!(!output.status.success() && said.contains(&format!("error[{code}]: ")), "{arguments:?}: {said}");
+        assert!(said.contains("\n  now:   ") && said.contains("\n  hint:  "), "{said}");
+    };
+    refused("elsewhere", None, &["dev", "--profile", "production"], "DEV-PRODUCTION");
+    edit(&desk.path("elsewhere/teneral.toml"), "development", "production");
+    refused("elsewhere", None, &["dev"], "DEV-PRODUCTION");
+    refused("elsewhere", Some("/nowhere/cargo"), &["dev", "--profile", "development"], "CARGO-RUN");
+    refused(".", None, &["dev"], "CARGO-WORKSPACE");
+    refused(".", None, &["freeze"], "CARGO-WORKSPACE");
+    edit(&desk.path("elsewhere/v1/Cargo.toml"), "crate-type = [\"cdylib\"]", "crate-type = [\"rlib\"]");
+    refused("elsewhere", None, &["freeze"], "CARGO-LIBRARY");
+    assert!(!desk.path("elsewhere/.teneral").exists());
 }

@@ -1,4 +1,4 @@
-//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask benchmarks`.
+//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask benchmarks`, `cargo xtask save`.
 //!
 //! Documents that say what holds are made from runs, never by hand, so that they cannot say more than the runs showed.
 #![forbid(unsafe_code)]
@@ -7,6 +7,7 @@ mod benchmarks;
 mod bugs;
 mod conformance;
 mod error;
+mod save;
 mod suite;
 
 use clap::{Args, Parser};
@@ -25,6 +26,12 @@ enum Task {
     Benchmarks {
         /// Only these; all when none is named.
         names: Vec<String>,
+    },
+    /// Measures how long an author waits from a save to code that serves, beside cargo; prints one line of JSON.
+    Save {
+        /// How many saves.
+        #[arg(long, default_value_t = 20)]
+        saves: u32,
     },
 }
 
@@ -47,6 +54,7 @@ fn main() -> ExitCode {
         Task::Conformance(ConformanceArgs { from, check: true, .. }) => conformance::check(from.as_deref()),
         Task::Conformance(ConformanceArgs { from, .. }) => conformance::write(from.as_deref()),
         Task::Benchmarks { names } => benchmarks::write(&names),
+        Task::Save { saves } => save::measure(saves),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

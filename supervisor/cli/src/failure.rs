@@ -2,6 +2,7 @@
 //!
 //! The causes are printed here and nowhere else, once.
 
+use serde_json::{Value, json};
 use std::error::Error;
 use std::fmt;
 use std::process::ExitCode;
@@ -108,6 +109,12 @@ impl Failure {
     pub(crate) fn cause(&self) -> String {
         let Parts { what, causes, .. } = &*self.0;
         causes.iter().fold(what.clone(), |line, cause| format!("{line}: {cause}"))
+    }
+
+    /// The same as data.
+    pub(crate) fn to_json(&self) -> Value {
+        let Parts { code, what, causes, now, hint, .. } = &*self.0;
+        json!({ "code": code, "what": what, "causes": causes, "now": now, "hint": hint })
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {

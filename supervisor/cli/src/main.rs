@@ -8,6 +8,7 @@ mod artifact;
 mod cargo;
 mod config;
 mod demo;
+mod dev;
 mod explain;
 mod failure;
 mod freeze;
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Options),
     /// Make a workspace for an actor kind of one's own: it builds, tests and loads as it is
     New(new::New),
+    /// Serve the workspace's actors, and move them to new code at every save
+    Dev(dev::Dev),
     /// Build the workspace's libraries, and lock the shapes of their states: a locked shape does not change any more
     Freeze(freeze::Freeze),
     /// Serve a directory: run its actors, and do what the other commands ask
@@ -84,12 +87,13 @@ fn main() -> ExitCode {
         // What its bad versions say in their panics stands in the report; in between it would tear the view.
         Command::Demo(_) => log::usual("error,teneral_loader::host=off"),
         // As its configuration says, which is read first.
-        Command::Serve(_) => {}
+        Command::Dev(_) | Command::Serve(_) => {}
         _ => log::usual("error"),
     }
     let done = match command {
         Command::Demo(options) => demo::run(&options),
         Command::New(options) => new::run(&options),
+        Command::Dev(options) => dev::run(&options),
         Command::Freeze(options) => freeze::run(&options),
         Command::Serve(options) => serve::run(&options),
         Command::Status(options) => host::status::run(&options),

@@ -22,7 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const LOOK: Duration = Duration::from_millis(10);
 
 /// How long callers have for the answer that they are owed when all is done.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub(crate) const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How to serve.
 #[derive(Debug, clap::Args)]
@@ -91,12 +91,17 @@ async fn live(system: &System, serving: &Serving, signals: &mut Signals) -> Resu
         notify(b"READY=1");
         signals.next().await;
     }
+    end(system, serving.stop_timeout, signals).await
+}
+
+/// Stops in order, unless another signal comes.
+pub(crate) async fn end(system: &System, timeout: Duration, signals: &mut Signals) -> Result<ExitCode, Failure> {
     // From here on nobody is let in, and no state is taken up.
     system.enter(Phase::Stopping);
     tracing::info!(actors = system.actors().len(), "stopping");
     notify(b"STOPPING=1");
     tokio::select! {
-        stopped = stop(system, serving.stop_timeout) => stopped,
+        stopped = stop(system, timeout) => stopped,
         () = signals.next() => {
             let error = std::io::Error::other("a second signal");
             let hint = "let it stop by itself, as --stop-timeout says";
@@ -120,7 +125,7 @@ fn say_back(defined: &Defined<CameBack>) {
     }
 }
 
-async fn open(mut options: Options) -> Result<System, Failure> {
+pub(crate) async fn open(mut options: Options) -> Result<System, Failure> {
     options.who = std::env::var("USER").map_or_else(|_| own_uid(), |name| format!("user {name}"));
     let opened = tokio::task::spawn_blocking(move || System::open_with(options)).await;
     opened.map_err(|error| machine(&error))?.map_err(|error| of_system(&error))
@@ -168,18 +173,18 @@ fn notify(what: &[u8]) {
 }
 
 /// What asks a process to end.
-struct Signals {
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let on = |kind| signal(kind).map_err(|error| machine(&error));
         Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    pub(crate) async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
@@ -187,14 +192,14 @@ impl Signals {
     }
 }
 
-fn machine(error: &dyn std::error::Error) -> Failure {
+pub(crate) fn machine(error: &dyn std::error::Error) -> Failure {
     Failure::new("CLI-MACHINE", error, "this command serves nothing", "mend what the cause says, and try again")
 }
 
-fn of_socket(error: &SocketError) -> Failure {
+pub(crate) fn of_socket(error: &SocketError) -> Failure {
     Failure::new(error.code(), error, "this command serves nothing", error.hint())
 }
 
-fn of_system(error: &SystemError) -> Failure {
+pub(crate) fn of_system(error: &SystemError) -> Failure {
     Failure::new(error.code(), error, "this command serves nothing", error.hint())
 }

@@ -113,7 +113,7 @@ impl FromStr for Span {
 }
 
 /// JSON as it was typed.
-fn json(text: &str) -> Result<Value, String> {
+pub(crate) fn json(text: &str) -> Result<Value, String> {
     teneral::api::json::parse(text).map_err(|error| format!("{error}: write JSON, as in '{{\"amount\": 1}}'"))
 }
 
