@@ -54,6 +54,9 @@ pub enum AskError {
     /// The request could not be written.
     #[error("cannot be encoded: {0}")]
     Encode(String),
+    /// The host grants the asker no such thing; the text says what to grant.
+    #[error("denied: {0}")]
+    Denied(String),
 }
 
 impl AskError {
@@ -65,7 +68,7 @@ impl AskError {
         if let Some(error) = plain.into_iter().find(|error| error.to_string() == text) {
             return error;
         }
-        let about: [fn(String) -> Self; 7] = [
+        let about: [fn(String) -> Self; 8] = [
             Self::NoActor,
             Self::UnknownMessage,
             Self::UnknownShape,
@@ -73,6 +76,7 @@ impl AskError {
             Self::Panicked,
             Self::Decode,
             Self::Encode,
+            Self::Denied,
         ];
         let read = |make: fn(String) -> Self| {
             // The sentence around a hole that no name can contain.
@@ -207,7 +211,8 @@ mod tests {
             AskError::ReplyShape,
             AskError::NoReply,
             AskError::ToItself,
-            AskError::Encode(about),
+            AskError::Encode(about.clone()),
+            AskError::Denied(about),
         ];
         for error in all {
             assert_eq!(AskError::from_text(&error.to_string()), error);

@@ -230,6 +230,25 @@ impl ActorRef {
         sent.map_err(|why| why.with(body))
     }
 
+    /// As [`ActorRef::tell_raw`], with the actor that it is from.
+    ///
+    /// # Errors
+    /// [`TellError`], with the body.
+    pub async fn tell_raw_from(&self, from: &Self, tag: Tag, body: Vec<u8>) -> Result<(), TellError<Vec<u8>>> {
+        let copy = Body::copy(&body);
+        let sent = match self.fits(&copy) {
+            Ok(()) => self.wait_for_room(Envelope::new(tag, copy, Kind::Tell, Some(Arc::clone(&from.cell)))).await,
+            Err(why) => Err(why),
+        };
+        sent.map_err(|why| why.with(body))
+    }
+
+    /// Whether it is no more.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.cell.protocol.is_stopped()
+    }
+
     /// As [`ActorRef::try_tell`], already encoded.
     ///
     /// # Errors

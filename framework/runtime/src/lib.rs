@@ -12,6 +12,7 @@ pub mod dead_letters;
 mod due;
 pub mod error;
 pub mod events;
+pub mod later;
 pub mod lease;
 mod outgoing;
 pub mod ports;
@@ -33,6 +34,7 @@ pub use config::{
 pub use dead_letters::{DeadKind, DeadLetter, DeadLetters, DeadReason};
 pub use error::{LeaseLost, PauseRefused, StartError, StateError, StepError, StopError, TellError, TryTellError};
 pub use events::{CrashReport, Event, EventStream, Events, EventsError, Observer, Seen, What};
+pub use later::Later;
 pub use lease::{Kept, LeaseRequest, LeaseStep, Lost, PauseRequest, Quiesced, Resumed};
 pub use outgoing::Outgoing;
 pub use runtime::{Providers, Quarantined, Runtime};

@@ -4,6 +4,7 @@
 //! never knows where its code came from, and upgrade, restart, rollback and passivation are one thing: get an instance
 //! of some version from a snapshot or from arguments.
 
+use crate::later::Later;
 use semver::Version;
 use std::{fmt, sync::Arc, time::Duration};
 pub use teneral_contract::Digest;
@@ -204,6 +205,15 @@ pub trait Effects {
     /// # Errors
     /// [`FaultKind::Limit`] when the reason is no sentence any more.
     fn stop(&mut self, reason: &str) -> Result<(), Fault>;
+    /// Takes what this turn owes out of it, for work that goes on outside of any turn: an actor of the host does that,
+    /// and code that is loaded cannot. `sender` is the turn's.
+    ///
+    /// # Errors
+    /// [`FaultKind::Denied`] where effects are captured, and nobody could be answered later.
+    fn later(&mut self, sender: Option<&Addr>) -> Result<Later, Fault> {
+        let whose = sender.map_or("this turn", Addr::path);
+        Err(Fault::new(FaultKind::Denied, format!("what {whose} asked for cannot be done where effects are captured")))
+    }
     /// Nanoseconds since the Unix epoch, the same all turn long.
     fn now(&mut self) -> u64;
     /// 64 random bits.

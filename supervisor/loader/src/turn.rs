@@ -230,6 +230,7 @@ pub(crate) const fn ask_status(error: &AskError) -> TnStatus {
         AskError::Panicked(_) => abi::TN_PANIC,
         AskError::Decode(_) | AskError::Encode(_) => abi::TN_DECODE,
         AskError::Failed(_) | AskError::NoReply => abi::TN_FAILED,
+        AskError::Denied(_) => abi::TN_DENIED,
         AskError::ToItself => abi::TN_INVALID,
     }
 }

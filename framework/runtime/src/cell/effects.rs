@@ -7,7 +7,9 @@ use super::body::Body;
 use super::calls::ReplyTo;
 use super::envelope::Envelope;
 use super::protocol::Queued;
+use crate::actor_ref::ActorRef;
 use crate::config::StartArgs;
+use crate::later::Later;
 use crate::ports::{self, AskEffect, CallId, Effects, Fault, FaultKind, TimerId};
 use semver::Version;
 use std::sync::Arc;
@@ -210,6 +212,11 @@ impl Effects for Buffer<'_> {
         }
         self.stop = Some(reason.to_owned());
         Ok(())
+    }
+
+    fn later(&mut self, sender: Option<&Addr>) -> Result<Later, Fault> {
+        let sender = sender.and_then(|sender| self.cell.shared.cell(sender)).map(ActorRef::new);
+        Ok(Later::new(self.asker.take(), sender, Arc::clone(self.cell)))
     }
 
     fn now(&mut self) -> u64 {

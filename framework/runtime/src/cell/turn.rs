@@ -288,7 +288,8 @@ fn ask_error(fault: &Fault, message: &str) -> AskError {
         FaultKind::Panic => AskError::Panicked(fault.text.clone()),
         FaultKind::Decode => AskError::Decode(fault.text.clone()),
         FaultKind::UnknownMessage => AskError::UnknownMessage(message.to_owned()),
-        FaultKind::Schema | FaultKind::Failed | FaultKind::Limit | FaultKind::Denied | FaultKind::Protocol => {
+        FaultKind::Denied => AskError::Denied(fault.text.clone()),
+        FaultKind::Schema | FaultKind::Failed | FaultKind::Limit | FaultKind::Protocol => {
             AskError::Failed(fault.text.clone())
         }
     }
