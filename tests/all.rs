@@ -11,6 +11,7 @@ mod faults;
 mod harness;
 mod laws;
 mod lifecycle;
+mod native;
 mod served;
 mod signing;
 mod spine;
@@ -34,6 +35,7 @@ fn main() {
         faults::tests(),
         laws::tests(),
         lifecycle::tests(),
+        native::tests(),
         served::tests(),
         signing::tests(),
         verbs::tests(),

@@ -108,8 +108,10 @@ fn every_invariant_names_its_test_and_back() {
 
 /// A whole string literal such as `UPG-MIGRATE` is an error code.
 fn is_code(literal: &str) -> bool {
-    const AREAS: [&str; 13] =
-        ["UPG", "GATE", "LOAD", "SYS", "STORE", "TRUST", "CTL", "CLI", "DEMO", "NEW", "CARGO", "LOCK", "DEV"];
+    const AREAS: [&str; 15] = [
+        "UPG", "GATE", "LOAD", "SYS", "STORE", "TRUST", "CTL", "CLI", "DEMO", "NEW", "CARGO", "LOCK", "DEV", "NATIVE",
+        "HTTP",
+    ];
     let mut parts = literal.split('-');
     let area = parts.next().is_some_and(|area| AREAS.contains(&area));
     let rest: Vec<&str> = parts.collect();

@@ -10,15 +10,17 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// The house, floor by floor. `actors/*/api` and `actors/*/<version>` are told by their folders.
-const FLOORS: [(&str, u8); 14] = [
+const FLOORS: [(&str, u8); 16] = [
     ("teneral-derive", 0),
     ("teneral-abi", 0),
     ("teneral-contract", 1),
+    ("teneral-native-api", 2),
     ("teneral-actor", 2),
     ("teneral-runtime", 2),
     ("teneral-testkit", 3),
     ("teneral-loader", 3),
     ("teneral-store", 3),
+    ("teneral-native", 3),
     ("teneral-upgrade", 4),
     ("teneral-rollout", 5),
     ("teneral-control", 6),

@@ -288,6 +288,8 @@ impl System {
         self.enter(Phase::Stopping);
         let (drain_until, system) = (begun + timeout / 2, self.clone());
         let definitions = self.blocking("a look", move |_| Ok(system.store().definitions()?)).await?;
+        // What would go on filling mailboxes ends before they are emptied.
+        self.inner.natives.quiet();
         let mut closed = Vec::with_capacity(definitions.len());
         for definition in definitions {
             let addr = definition.addr.clone();

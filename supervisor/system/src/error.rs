@@ -5,6 +5,7 @@ use std::time::Duration;
 use teneral_contract::addr::AddrError;
 use teneral_contract::{Addr, AskError, EncodeError};
 use teneral_control::trust::TrustError;
+use teneral_native::NotNative;
 use teneral_runtime::{StartError, StateError, TellError};
 use teneral_store::StoreError;
 use teneral_upgrade::{Refused, UpgradeError};
@@ -21,6 +22,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-JSON", "JSON that the actor's code cannot read or write"),
     ("SYS-KIND", "no artifact of that kind"),
     ("SYS-MESSAGE", "no message of that name"),
+    ("SYS-NATIVE", "an actor of the host's own that cannot be"),
     ("SYS-NOBODY", "no actor of that kind"),
     ("SYS-PROFILE", "a production host that was to become a development one"),
     ("SYS-QUARANTINED", "the version is in quarantine"),
@@ -186,6 +188,9 @@ pub enum SystemError {
         /// Why.
         source: AskError,
     },
+    /// An actor of the host's own cannot be.
+    #[error("an actor of the host's own cannot be")]
+    Native(#[source] NotNative),
     /// An upgrade was refused whole: nobody was paused.
     #[error("the upgrade was refused")]
     Upgrade(#[source] Box<UpgradeError>),
@@ -239,6 +244,7 @@ impl SystemError {
             Self::Address(_) => "SYS-ADDRESS",
             Self::VersionText { .. } => "SYS-VERSION-TEXT",
             Self::Actor { .. } => "SYS-ACTOR",
+            Self::Native(_) => "SYS-NATIVE",
             Self::Nobody { .. } => "SYS-NOBODY",
             Self::Kind { .. } => "SYS-KIND",
             Self::Version { .. } => "SYS-VERSION",
@@ -293,12 +299,16 @@ impl SystemError {
             Self::Args { .. } => "start it with the kind's own argument type".to_owned(),
             Self::Start { source: StartError::Taken(_), .. } => "stop that one first, or take another name".to_owned(),
             Self::Start { .. } => "mend what the cause says; the name is free".to_owned(),
+            Self::Native(_) => "call it by a key of an address, as in mailer; mend what the cause says".to_owned(),
             Self::Tell { .. } => "look at the actor's status and at its version's messages".to_owned(),
             Self::Full { .. } => "send less, or wait longer: teneral actor show says how much waits".to_owned(),
             Self::Ask { source, .. } => match source {
                 AskError::Timeout => "look at what the actor does, or wait longer".to_owned(),
                 AskError::UnknownMessage(_) | AskError::UnknownShape(_) => {
                     "ask what its version knows: teneral artifact inspect lists it".to_owned()
+                }
+                AskError::Denied(_) => {
+                    "write what the cause says into teneral.toml, and start the host again".to_owned()
                 }
                 AskError::Failed(_) => "mend what its code says".to_owned(),
                 AskError::Panicked(_) => "look at the log: the actor has begun anew, as its options say".to_owned(),

@@ -28,6 +28,7 @@
 //! * `moves`: actors moved between versions
 //! * `json`: actors spoken to by the names of their messages
 //! * [`served`]: the control socket
+//! * `natives`: the host's own actors
 //! * `library`: store, gate and loader behind the two ports that ask for code
 #![forbid(unsafe_code)]
 
@@ -38,6 +39,7 @@ mod json;
 mod library;
 mod moves;
 pub mod name;
+mod natives;
 pub mod options;
 pub mod served;
 mod system;
@@ -54,6 +56,9 @@ pub use teneral_contract as contract;
 pub use teneral_contract::{Addr, AskError, Digest, Manifest, Message, Request, Shape, Wire, manifest};
 pub use teneral_control::{api, trust};
 pub use teneral_loader as loader;
+pub use teneral_native as native;
+pub use teneral_native::{FileAct, Grant, Grants, Native};
+pub use teneral_native_api as native_api;
 pub use teneral_runtime as runtime;
 pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spawn};
 pub use teneral_store as store;

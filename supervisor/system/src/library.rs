@@ -108,6 +108,10 @@ impl Library {
 
     /// The code of a kind, loaded; `None` is its default version.
     pub(crate) fn open(&self, kind: &str, version: Option<&Version>) -> Result<Arc<dyn Provider>, SystemError> {
+        if kind == teneral_native_api::KIND {
+            let hint = "native is the host's own kind: System::native registers actors of it".to_owned();
+            return Err(SystemError::Kind { kind: kind.to_owned(), hint });
+        }
         let version = match version {
             Some(version) => version.clone(),
             None => match self.store.default_version(kind)? {

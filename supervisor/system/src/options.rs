@@ -4,6 +4,7 @@ use semver::Version;
 use std::path::PathBuf;
 use teneral_control::trust::{Profile, Signed};
 use teneral_loader::{LoaderLimits, Policy};
+use teneral_native::{Grants, Limits};
 use teneral_runtime::{ActorOptions, RuntimeConfig, Spawn};
 use teneral_upgrade::Options as UpgradeOptions;
 
@@ -26,20 +27,25 @@ pub struct Options {
     pub after_production: AfterProduction,
     /// Bounds and choices of the upgrades that are asked for over the control socket, where a request makes none.
     pub upgrade: UpgradeOptions,
+    /// Which kinds may use the host's HTTP client, files and clock.
+    pub grants: Grants,
+    /// The bounds of the host's own actors.
+    pub natives: Limits,
     /// Who asks for upgrades, in journals and reports.
     pub who: String,
 }
 
 impl Options {
-    /// The store in `dir`; a development host, which is refused where a production one was before; the documented
-    /// defaults of runtime, gate, loader and upgrades; turns on the runtime's own threads.
+    /// The store in `dir`; a development host, which is refused where a production one was before; nothing granted; the
+    /// documented defaults of runtime, gate, loader, native actors and upgrades; turns on the runtime's own threads.
     #[must_use]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         let who = format!("process {}", std::process::id());
         let (gate, loader) = (Policy::standard(), LoaderLimits::standard());
         let (runtime, profile) = (RuntimeConfig::new(), Profile::Development);
         let (after_production, upgrade) = (AfterProduction::Refuse, UpgradeOptions::new());
-        Self { dir: dir.into(), runtime, spawn: Spawn::Pool, profile, gate, loader, after_production, upgrade, who }
+        let (dir, spawn, grants, natives) = (dir.into(), Spawn::Pool, Grants::none(), Limits::standard());
+        Self { dir, runtime, spawn, profile, gate, loader, after_production, upgrade, grants, natives, who }
     }
 }
 

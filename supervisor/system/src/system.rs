@@ -25,15 +25,16 @@ pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// Actors, the code they run, and the means to change it. A cheap clone; all clones are one system.
 #[derive(Debug, Clone)]
 pub struct System {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Inner {
-    runtime: Runtime,
+    pub(crate) runtime: Runtime,
     library: Arc<Library>,
     pub(crate) upgrades: Upgrades,
     upgrade: UpgradeOptions,
+    pub(crate) natives: teneral_native::Host,
     pub(crate) who: String,
     stage: Stage,
     /// Whose turn it is to make an actor at its first use.
@@ -58,8 +59,7 @@ impl System {
     /// # Errors
     /// As [`System::open`].
     pub fn open_with(options: Options) -> Result<Self, SystemError> {
-        let Options { dir, runtime: mut config, spawn, profile, gate, loader, after_production, upgrade, who } =
-            options;
+        let Options { dir, runtime: mut config, spawn, profile, gate, loader, after_production, .. } = options;
         let store = Arc::new(EmbeddedStore::open(&dir)?);
         serve_as(&store, profile, after_production)?;
         config.epoch = store.next_epoch()?;
@@ -67,9 +67,11 @@ impl System {
         let library = Arc::new(Library::new(Arc::clone(&store), profile, gate, loader));
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
+        let natives = crate::natives::start(&runtime, options.natives, options.grants)?;
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
         let (stage, first_uses, definitions) = (Stage::new(), tokio::sync::Mutex::new(()), Mutex::new(()));
-        let inner = Inner { runtime, library, upgrades, upgrade, who, stage, first_uses, definitions, events };
+        let (upgrade, who) = (options.upgrade, options.who);
+        let inner = Inner { runtime, library, upgrades, upgrade, natives, who, stage, first_uses, definitions, events };
         Ok(Self::of(Arc::new(inner)))
     }
 
@@ -293,10 +295,11 @@ impl System {
         }
     }
 
-    /// All actors, sorted by name.
+    /// All actors, sorted by name; not the host's own.
     #[must_use]
     pub fn actors(&self) -> Vec<ActorRef> {
-        self.inner.runtime.actors()
+        let all = self.inner.runtime.actors().into_iter();
+        all.filter(|actor| actor.addr().kind() != teneral_native_api::KIND).collect()
     }
 
     /// Sends a message, waiting for room in the mailbox. Cancel-safe: a dropped future has sent nothing.

@@ -37,7 +37,7 @@ fn status(error: &SystemError) -> StatusCode {
             StatusCode::GATEWAY_TIMEOUT
         }
         E::Ask { .. } | E::State { .. } => StatusCode::BAD_GATEWAY,
-        E::Start { .. } | E::Store(_) | E::Task { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+        E::Native(_) | E::Start { .. } | E::Store(_) | E::Task { .. } => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
 

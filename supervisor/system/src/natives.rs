@@ -1,0 +1,40 @@
+//! The host's own actors: those that every system has, and those that a service registers.
+
+use crate::{System, SystemError};
+use teneral_native::{Grants, Host, Limits, Native, NotNative};
+use teneral_runtime::{ActorRef, Runtime, Start};
+
+/// Starts those that every system has. Blocks for a moment.
+pub(crate) fn start(runtime: &Runtime, limits: Limits, grants: Grants) -> Result<Host, SystemError> {
+    let host = Host::new(limits).map_err(none)?;
+    for start in teneral_native::built_in(&host, grants, runtime.config().message_bytes_max).map_err(none)? {
+        begin(runtime, start)?;
+    }
+    Ok(host)
+}
+
+fn none(source: NotNative) -> SystemError {
+    SystemError::Native(source)
+}
+
+fn begin(runtime: &Runtime, start: Start) -> Result<ActorRef, SystemError> {
+    let addr = start.addr.clone();
+    runtime.start(start).map_err(|source| SystemError::Start { addr, source })
+}
+
+impl System {
+    /// Registers an asynchronous actor of the host's own: actors reach it as `native/{name}`, as they reach any actor.
+    /// It lives as long as the system; who may use it is its own affair, [`Call::sender`](crate::native::Call::sender)
+    /// says who asks. `supervisor/system/examples/native.rs` is one.
+    ///
+    /// # Errors
+    /// [`SystemError::Native`] when it cannot be called so; [`SystemError::Start`] when another one is.
+    pub async fn native<N: Native>(&self, name: &str, native: N) -> Result<ActorRef, SystemError> {
+        let name = name.to_owned();
+        self.blocking("a start", move |inner| {
+            let start = inner.natives.start_of(&name, native).map_err(none)?;
+            begin(&inner.runtime, start)
+        })
+        .await
+    }
+}
