@@ -4,6 +4,7 @@
 //! proves. It returns nothing (it passes unless it panics), or says that it could not run here and why.
 #![forbid(unsafe_code)]
 
+mod applied;
 mod authoring;
 mod carts;
 mod configured;
@@ -29,6 +30,7 @@ fn main() {
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
     let arguments = libtest_mimic::Arguments::from_args();
     let tests: Vec<Test> = [
+        applied::tests(),
         authoring::tests(),
         carts::tests(),
         configured::tests(),

@@ -300,7 +300,7 @@ fn what_went_nowhere_is_listed_with_its_reason() {
     let of = |field: &str| letters[0][field].clone();
     assert_eq!((of("to"), of("message"), of("from")), (json!("counter/a"), json!("Add"), Value::Null), "{letters:#}");
     assert_eq!(of("reason"), "the actor stopped before it handled the message");
-    assert!(served.says(&["dead-letter", "list"]).starts_with("WHEN "));
+    assert!(served.says(&["dead-letter", "list"]).starts_with("ID "));
 }
 
 fn a_production_host_loads_what_a_trusted_key_signed() {

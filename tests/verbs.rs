@@ -21,6 +21,11 @@ pub(crate) fn tests() -> Vec<Test> {
         test(an_actor_that_is_down_is_known_to_every_verb),
         test(a_field_that_no_code_knows_or_that_is_there_twice_is_refused),
         test(what_to_do_fits_the_command_that_says_it),
+        test(an_artifact_is_removed_when_nobody_needs_it),
+        test(a_kind_is_shown_with_who_signed_it_and_who_runs_it),
+        test(a_dead_letter_is_sent_again_through_the_contract_of_today_or_dropped),
+        test(a_verb_is_for_one_actor_or_for_all_of_a_kind),
+        test(a_command_waits_for_its_host_as_long_as_it_is_told_to),
     ]
 }
 
@@ -249,4 +254,113 @@ fn what_to_do_fits_the_command_that_says_it() {
     assert!(said.contains("1 of 2"), "{said}");
     let said = served.refuses(1, "TRUST-SECRET", &["sign", "counter.so", "--key", "team.pub"]);
     assert!(said.contains("FILE.key") && said.contains("nothing was signed"), "{said}");
+}
+
+fn an_artifact_is_removed_when_nobody_needs_it() {
+    let served = counting();
+    served.says(&["kind", "set-default", "counter", "1.0.0"]);
+    let remove = ["artifact", "remove", "counter", "1.0.0", "--reason", "it is old"];
+    let said = served.refuses(1, "SYS-IN-USE", &remove);
+    for who in ["counter/a runs it", "counter/a is defined on it", "it is the default of counter"] {
+        assert!(said.contains(who), "{said}");
+    }
+    served.says(&["upgrade", "apply", "counter", "--to", "2.0.0", "--max-pause", "60s"]);
+    assert!(!served.refuses(1, "SYS-IN-USE", &remove).contains("counter/a"));
+    served.says(&["kind", "set-default", "counter", "2.0.0"]);
+    served.says(&remove);
+    let left = served.json(&["artifact", "list"]);
+    assert_eq!((left.as_array().map(Vec::len), &left[0]["version"]), (Some(1), &json!("2.0.0")));
+    served.refuses(2, "SYS-VERSION", &remove);
+    served.refuses(2, "SYS-KIND", &["artifact", "remove", "conter", "1.0.0"]);
+    let (desk, _) = served.stop();
+    let served = Served::at(desk, &[]);
+    assert_eq!(served.json(&["artifact", "list"]), left);
+    let older = libraries::library("counter-v1").to_str().expect("a path that cargo prints");
+    served.refuses(1, "TRUST-OLDER", &["artifact", "push", older]);
+}
+
+fn a_kind_is_shown_with_who_signed_it_and_who_runs_it() {
+    let (served, key) = production();
+    let kind = served.json(&["kind", "show", "counter"]);
+    let version = &kind["versions"][0];
+    assert_eq!((&version["signer"], &version["trusted_as"]), (&json!(key), &json!("team")), "{kind:#}");
+    assert_eq!((&version["running"], &version["defined"]), (&json!(["counter/a"]), &json!(["counter/a"])));
+    assert_eq!((&version["schema"], &kind["default"]), (&json!(1), &Value::Null));
+    served.says(&["key", "distrust", &key]);
+    assert!(served.says(&["kind", "show", "counter"]).contains(&format!("{key}, not trusted")));
+    served.refuses(2, "SYS-KIND", &["kind", "show", "conter"]);
+}
+
+fn a_dead_letter_is_sent_again_through_the_contract_of_today_or_dropped() {
+    let served = counting();
+    for (actor, amounts) in [("counter/a", 3), ("counter/b", 2)] {
+        if actor == "counter/b" {
+            served.says(&["actor", "start", actor, r#"{"total": 0}"#, "--version", "1.0.0"]);
+        }
+        served.says(&["actor", "pause", actor, "--max", "10m"]);
+        for amount in 1..=amounts {
+            served.says(&["actor", "tell", actor, "Add", &json!({ "amount": amount }).to_string()]);
+        }
+        served.says(&["actor", "stop", actor]);
+    }
+    let ids = |letters: &Value| -> Vec<u64> {
+        letters.as_array().expect("a list").iter().map(|letter| letter["id"].as_u64().expect("an id")).collect()
+    };
+    let letters = served.json(&["dead-letter", "list"]);
+    assert_eq!((ids(&letters), &letters[0]["body_kept"]), (vec![1, 2, 3, 4, 5], &json!(true)), "{letters:#}");
+    let output = served.run(&["dead-letter", "resend", "1"]);
+    assert_eq!(output.status.code(), Some(1), "nobody is there: {}", text(&output.stdout));
+    // Newer code reads them by its up-cast.
+    served.says(&["actor", "start", "counter/a", r#"{"total": 100}"#, "--version", "2.0.0"]);
+    assert_eq!(served.says(&["dead-letter", "resend", "1", "2", "--reason", "it is back"]), "2 sent again\n");
+    let done = served.json(&["dead-letter", "resend", "4", "--to", "counter/a"]);
+    assert_eq!(done, json!({ "done": [4], "kept": [] }));
+    assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 100 + 1 + 2 + 1);
+    assert_eq!(ids(&served.json(&["dead-letter", "list"])), [3, 5]);
+    served.refuses(2, "CTL-LETTER", &["dead-letter", "drop", "3", "4"]);
+    assert_eq!(served.says(&["dead-letter", "drop", "3"]), "1 dropped\n");
+    served.says(&["dead-letter", "drop", "--all"]);
+    assert_eq!(served.json(&["dead-letter", "list"]), json!([]));
+    for nonsense in [&["dead-letter", "drop"][..], &["dead-letter", "drop", "1", "--all"]] {
+        assert_eq!(served.run(nonsense).status.code(), Some(2), "{nonsense:?}");
+    }
+}
+
+fn a_verb_is_for_one_actor_or_for_all_of_a_kind() {
+    let served = counting();
+    served.push(&["probe-v1"]);
+    served.says(&["actor", "start", "counter/b", r#"{"total": 6}"#, "--version", "1.0.0"]);
+    served.says(&["actor", "start", "probe/a", r#"{"trap": {"step": "", "how": ""}}"#, "--version", "1.0.0"]);
+    let statuses = |selector: &str| -> Vec<String> {
+        let all = served.json(&["actor", "list", "-l", selector]);
+        all.as_array().expect("a list").iter().map(|view| format!("{}", view["status"])).collect()
+    };
+    served.says(&["actor", "pause", "-l", "kind=counter", "--max", "10m", "--reason", "to look"]);
+    assert_eq!(
+        (statuses("kind=counter"), statuses("kind=probe")),
+        (vec!["\"paused\"".to_owned(); 2], vec!["\"running\"".to_owned()])
+    );
+    let resumed = served.json(&["actor", "resume", "-l", "kind=counter"]);
+    assert_eq!(resumed.as_array().map(Vec::len), Some(2), "{resumed:#}");
+    let plan = served.json(&["upgrade", "plan", "-l", "kind=counter", "--to", "2.0.0"]);
+    assert_eq!(plan["moves"].as_array().map(Vec::len), Some(2));
+    served.says(&["actor", "stop", "-l", "kind=counter"]);
+    assert_eq!((statuses("kind=counter").len(), statuses("kind=probe").len()), (0, 1));
+    for nonsense in
+        [&["actor", "stop"][..], &["actor", "stop", "-l", "colour=red"], &["actor", "stop", "a/b", "-l", "kind=a"]]
+    {
+        assert_eq!(served.run(nonsense).status.code(), Some(2), "{nonsense:?}");
+    }
+}
+
+fn a_command_waits_for_its_host_as_long_as_it_is_told_to() {
+    let served = Served::new(&[]);
+    served.push(&["probe-v1", "probe-v2"]);
+    let hold = served.busy_probe();
+    let apply = ["upgrade", "apply", "--max-pause", "60s", "--quiesce-timeout", "60s", "probe/a", "--to", "2.0.0"];
+    served.refuses(4, "CLI-TIMEOUT", &[&apply[..], &["--timeout", "300ms"]].concat());
+    assert_eq!(served.json(&["upgrade", "status"])["status"], "running", "it goes on");
+    fs::write(&hold, "").expect("it is ours");
+    until("it ends", || served.json(&["upgrade", "status"])["status"] == "ended");
+    served.says(&["actor", "list", "--timeout", "60s"]);
 }

@@ -82,3 +82,53 @@ impl Walk {
         format!("unknown field {name:?}{within}: {}", nearest::hint(name, known))
     }
 }
+
+/// Why `value` is surely none of a shape as a manifest has it, for whoever must say so without the code that reads it;
+/// `None` where only the code knows.
+#[must_use]
+pub fn misfit(shape: &Value, value: &Value) -> Option<String> {
+    if let Value::String(leaf) = shape {
+        return not_leaf(leaf, value);
+    }
+    let (kind, content) = shape.as_object()?.iter().next()?;
+    match (kind.as_str(), content, value) {
+        ("option", _, Value::Null) => None,
+        ("option", inner, value) => misfit(inner, value),
+        ("seq" | "set", inner, Value::Array(items)) => items.iter().find_map(|item| misfit(inner, item)),
+        ("seq" | "set", _, other) => Some(format!("a list is wanted, not {other}")),
+        ("map", Value::Array(parts), Value::Object(entries)) => {
+            entries.values().find_map(|value| misfit(parts.get(1)?, value))
+        }
+        ("struct", Value::Array(known), Value::Object(fields)) => misfit_fields(known, fields),
+        ("struct" | "map", _, other) => Some(format!("fields are wanted, not {other}")),
+        _ => None,
+    }
+}
+
+fn misfit_fields(known: &[Value], fields: &serde_json::Map<String, Value>) -> Option<String> {
+    let names = || known.iter().filter_map(|field| field.get(0)?.as_str());
+    if let Some(unknown) = fields.keys().find(|name| !names().any(|known| known == name.as_str())) {
+        return Some(format!("unknown field {unknown:?}: {}", nearest::hint(unknown, names().collect::<Vec<_>>())));
+    }
+    known.iter().find_map(|field| {
+        let (name, shape) = (field.get(0)?.as_str()?, field.get(1)?);
+        match fields.get(name) {
+            Some(value) => misfit(shape, value).map(|why| format!("{name}: {why}")),
+            None if shape.get("option").is_some() || shape == "unit" => None,
+            None => Some(format!("missing field {name:?}")),
+        }
+    })
+}
+
+fn not_leaf(leaf: &str, value: &Value) -> Option<String> {
+    let (fits, wanted) = match leaf {
+        "bool" => (value.is_boolean(), "true or false"),
+        "string" | "char" | "addr" => (value.is_string(), "a text"),
+        "f32" | "f64" => (value.is_number(), "a number"),
+        "i8" | "i16" | "i32" | "i64" | "isize" => (value.is_i64() || value.is_u64(), "a whole number"),
+        "u8" | "u16" | "u32" | "u64" | "usize" => (value.is_u64(), "a whole number that is not negative"),
+        // Bounds of the rest are for the code to know.
+        _ => (true, ""),
+    };
+    (!fits).then(|| format!("{wanted} is wanted, not {value}"))
+}

@@ -9,7 +9,7 @@ use crate::cell::protocol::{Life, Refused, Room};
 use crate::cell::slot::Slot;
 use crate::cell::{Cell, Instance, System, Ticket};
 use crate::config::{ActorInfo, Parked, StartArgs, StateRead, Status};
-use crate::dead_letters::Letter;
+use crate::dead_letters::{DeadLetter, Letter};
 use crate::error::{LeaseLost, PauseRefused, StateError, StepError, StopError, TellError, TryTellError};
 use crate::lease::{Lease, LeaseRequest, LeaseStep, PauseRequest, Quiesced};
 use crate::outgoing::{Outgoing, encode};
@@ -257,6 +257,23 @@ impl ActorRef {
         self.try_send(tag, Body::copy(&body)).map_err(|why| why.or_full(body))
     }
 
+    /// Sends a dead letter's message to this actor, as from whom it came, and takes it out of the ring when it is
+    /// accepted. It passes the contract map of the code that runs now.
+    ///
+    /// # Errors
+    /// Why it was not accepted; then the letter stays as it is. `None`: its body is not kept.
+    pub fn resend(&self, letter: &DeadLetter) -> Result<(), Option<AskError>> {
+        let shared = &self.cell.shared;
+        // Taken first: of two who send it again, one does.
+        let body = shared.dead_letters.take_body(letter.id).ok_or(None)?;
+        if let Err(why) = shared.send_again(&self.cell, letter, &body) {
+            shared.dead_letters.put_back(letter.id, body);
+            return Err(Some(why));
+        }
+        shared.dead_letters.forget(letter.id);
+        Ok(())
+    }
+
     /// As [`ActorRef::ask`], already encoded; `reply` is the shape that the caller reads.
     ///
     /// # Errors
@@ -336,7 +353,8 @@ impl ActorRef {
             Refused::Gate(envelope, barred) => {
                 let (to, tag, body_bytes) = (self.addr().clone(), envelope.tag(), envelope.body.len());
                 let reason = barred.to_dead_reason();
-                self.cell.shared.dead_letters.record(Letter { to, from: None, tag, body_bytes, reason });
+                let body = Some(envelope.body);
+                self.cell.shared.dead_letters.record(Letter { to, from: None, tag, body_bytes, body, reason });
                 match barred {
                     Barred::Contract(Refusal::UnknownMessage(id)) => NotSent::UnknownMessage(format!("{id:016x}")),
                     Barred::Contract(Refusal::UnknownShape { name, .. }) => NotSent::UnknownShape(name),

@@ -2,8 +2,10 @@
 //! cause.
 //!
 //! The ring holds the latest `dead_letters_max`; the counts hold all. A letter names its message by size, not by
-//! content: it is printed and logged, and bodies belong to their senders and receivers.
+//! content: it is printed and logged, and bodies belong to their senders and receivers. Bodies are kept beside them, as
+//! long as there is room, so that a message can be sent again when what it died of is mended.
 
+use crate::cell::body::Body;
 use crate::clock::Clock;
 use crate::events::{Events, What};
 use parking_lot::Mutex;
@@ -12,9 +14,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::{Addr, Tag};
 
+/// Bodies of dead letters kept in all.
+pub const BODIES_BYTES_MAX: usize = 8 << 20;
+
 /// A message that went nowhere.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
+    /// Names it in this life of the host.
+    pub id: u64,
     /// When it was given up, in nanoseconds since the Unix epoch.
     pub wall_ns: u64,
     /// To whom it was sent.
@@ -119,6 +126,8 @@ pub struct Letter {
     pub tag: Tag,
     /// The size of its body.
     pub body_bytes: usize,
+    /// Its body, of a message that may be sent again.
+    pub(crate) body: Option<Body>,
     /// Why.
     pub reason: DeadReason,
 }
@@ -135,6 +144,8 @@ pub struct DeadLetters {
 #[derive(Debug, Default)]
 struct Kept {
     ring: VecDeque<Arc<DeadLetter>>,
+    bodies: BTreeMap<u64, Body>,
+    bodies_bytes: usize,
     counts: BTreeMap<DeadKind, u64>,
 }
 
@@ -147,18 +158,57 @@ impl DeadLetters {
 
     /// Takes a letter in.
     pub fn record(&self, letter: Letter) {
-        let Letter { to, from, tag, body_bytes, reason } = letter;
-        let kind = reason.kind();
-        let letter = Arc::new(DeadLetter { wall_ns: self.clock.wall_ns(), to, from, tag, body_bytes, reason });
-        {
+        let Letter { to, from, tag, body_bytes, body, reason } = letter;
+        let (kind, wall_ns) = (reason.kind(), self.clock.wall_ns());
+        let letter = {
             let mut kept = self.kept.lock();
             *kept.counts.entry(kind).or_default() += 1;
+            let id = kept.counts.values().sum();
+            let letter = Arc::new(DeadLetter { id, wall_ns, to, from, tag, body_bytes, reason });
             kept.ring.push_back(Arc::clone(&letter));
-            if kept.ring.len() > self.dead_letters_max {
-                kept.ring.pop_front();
+            if kept.ring.len() > self.dead_letters_max
+                && let Some(oldest) = kept.ring.pop_front()
+            {
+                kept.forget_body(oldest.id);
             }
-        }
+            if self.dead_letters_max > 0
+                && let Some(body) = body
+            {
+                kept.keep_body(id, body);
+            }
+            letter
+        };
         self.events.emit(What::DeadLetter(letter));
+    }
+
+    /// Whether the body of one of them is kept.
+    #[must_use]
+    pub fn has_body(&self, id: u64) -> bool {
+        self.kept.lock().bodies.contains_key(&id)
+    }
+
+    pub(crate) fn take_body(&self, id: u64) -> Option<Body> {
+        let mut kept = self.kept.lock();
+        let body = kept.bodies.remove(&id)?;
+        kept.bodies_bytes -= body.len();
+        Some(body)
+    }
+
+    /// What was taken, of a letter that is there still.
+    pub(crate) fn put_back(&self, id: u64, body: Body) {
+        let mut kept = self.kept.lock();
+        if kept.ring.iter().any(|letter| letter.id == id) {
+            kept.keep_body(id, body);
+        }
+    }
+
+    /// Takes one out of the ring; the counts stay. Whether it was there.
+    pub fn forget(&self, id: u64) -> bool {
+        let mut kept = self.kept.lock();
+        let before = kept.ring.len();
+        kept.ring.retain(|letter| letter.id != id);
+        kept.forget_body(id);
+        kept.ring.len() < before
     }
 
     /// The latest, oldest first.
@@ -186,6 +236,25 @@ impl DeadLetters {
     }
 }
 
+impl Kept {
+    /// The oldest bodies make room.
+    fn keep_body(&mut self, id: u64, body: Body) {
+        self.bodies_bytes += body.len();
+        self.bodies.insert(id, body);
+        while self.bodies_bytes > BODIES_BYTES_MAX
+            && let Some(oldest) = self.bodies.keys().next().copied()
+        {
+            self.forget_body(oldest);
+        }
+    }
+
+    fn forget_body(&mut self, id: u64) {
+        if let Some(body) = self.bodies.remove(&id) {
+            self.bodies_bytes -= body.len();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,7 +264,14 @@ mod tests {
 
     fn letter(key: &str, reason: DeadReason) -> Letter {
         let to = Addr::new(&format!("counter/{key}")).expect("an address");
-        Letter { to, from: None, tag: Tag { variant: 1, fingerprint: Fingerprint(2) }, body_bytes: 3, reason }
+        Letter {
+            to,
+            from: None,
+            tag: Tag { variant: 1, fingerprint: Fingerprint(2) },
+            body_bytes: 3,
+            body: None,
+            reason,
+        }
     }
 
     fn letters(dead_letters_max: usize) -> (DeadLetters, Events) {
@@ -214,6 +290,24 @@ mod tests {
         assert_eq!(kept, ["b", "c"], "the latest, oldest first");
         assert_eq!(letters.counts(), BTreeMap::from([(DeadKind::NoActor, 2), (DeadKind::Decode, 1)]));
         assert_eq!((letters.count(DeadKind::NoActor), letters.count(DeadKind::Stopped), letters.total()), (2, 0, 3));
+    }
+
+    #[test]
+    fn bodies_are_bounded_in_bytes_and_go_with_their_letters() {
+        let (letters, _events) = letters(3);
+        let half = BODIES_BYTES_MAX / 2;
+        for (key, bytes) in [("a", 1), ("b", half), ("c", half)] {
+            let body = Some(Body::from(vec![7; bytes]));
+            letters.record(Letter { body, ..letter(key, DeadReason::NoActor) });
+        }
+        let kept = |ids: [u64; 2]| ids.map(|id| letters.has_body(id));
+        assert!(!letters.has_body(1), "the oldest made room");
+        assert_eq!(kept([2, 3]), [true, true]);
+        letters.record(letter("d", DeadReason::NoActor));
+        letters.record(letter("e", DeadReason::NoActor));
+        assert_eq!(kept([2, 3]), [false, true]);
+        assert!(letters.forget(3) && !letters.forget(3));
+        assert_eq!((letters.has_body(3), letters.list().len(), letters.total()), (false, 2, 5));
     }
 
     #[test]

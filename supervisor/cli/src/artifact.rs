@@ -1,7 +1,7 @@
 //! `teneral artifact`: what a library says of itself, and whether this host would let it in. None of its code runs.
 
 use crate::failure::Failure;
-use crate::host::artifact::{self, List, Push};
+use crate::host::artifact::{self, List, Push, Remove};
 use crate::output::{print, print_json};
 use crate::table::columns;
 use semver::Version;
@@ -22,6 +22,8 @@ pub(crate) enum Command {
     Push(Push),
     /// List what a host's store holds
     List(List),
+    /// Take a version out of a host's store; refused while an actor, a default or an upgrade needs it
+    Remove(Remove),
 }
 
 /// What to look at.
@@ -99,6 +101,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Verify(options) => verify(options),
         Command::Push(options) => artifact::push(options),
         Command::List(options) => artifact::list(options),
+        Command::Remove(options) => artifact::remove(options),
     }
 }
 

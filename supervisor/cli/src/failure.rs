@@ -31,6 +31,8 @@ enum Exit {
     Usage = 2,
     /// No host serves there, or not now, as systemctl says it.
     Down = 3,
+    /// The host did not answer within the command's `--timeout`.
+    Late = 4,
     /// Somebody pressed ^C, as a shell says it.
     Interrupted = 130,
 }
@@ -85,6 +87,12 @@ impl Failure {
     /// The same, with something else that stands now.
     pub(crate) fn standing(mut self, now: String) -> Self {
         self.0.now = now;
+        self
+    }
+
+    /// Nothing was wrong; it took too long.
+    pub(crate) fn late(mut self) -> Self {
+        self.0.exit = Exit::Late;
         self
     }
 

@@ -1,7 +1,7 @@
 //! The terminal of teneral: data to stdout, all else to stderr.
 //!
 //! Exit codes: 0, 1 when something is off, 2 when the command cannot be done as it was typed, 3 when no host serves, or
-//! not yet, or not any more, 130 when it was interrupted.
+//! not yet, or not any more, 4 when a host did not answer within `--timeout`, 130 when it was interrupted.
 #![forbid(unsafe_code)]
 
 mod artifact;
@@ -65,6 +65,8 @@ enum Command {
     /// Look at messages that went nowhere
     #[command(subcommand)]
     DeadLetter(host::dead_letter::Command),
+    /// Make a host what a file says: shows the difference first, then does it
+    Apply(host::apply::Apply),
     /// Make keys that sign releases, and say whose a host accepts
     #[command(subcommand)]
     Key(sign::KeyCommand),
@@ -102,6 +104,7 @@ fn main() -> ExitCode {
         Command::Actor(command) => host::actor::run(command),
         Command::Kind(command) => host::kind::run(command),
         Command::DeadLetter(command) => host::dead_letter::run(&command),
+        Command::Apply(options) => host::apply::run(&options),
         Command::Upgrade(command) => host::upgrade::run(command),
         Command::Key(command) => sign::key(&command),
         Command::Sign(options) => sign::sign(&options),

@@ -8,6 +8,7 @@ use crate::db::{self, Db, InDir, InMemory, Table};
 use crate::dir::Dir;
 use crate::envelope::{self, FORMAT};
 use crate::lock::Lock;
+use crate::marks::MARKS;
 use crate::port::{Faults, NoFaults, Pushed, Store};
 use crate::record::{Begin, Definition, Entry, Key, Logged, Quarantined, Release, SavedState, Signed, UpgradeId};
 use parking_lot::Mutex;
@@ -31,7 +32,7 @@ const DEFAULTS: Table = TableDefinition::new("defaults");
 const QUARANTINE: Table = TableDefinition::new("quarantine");
 const JOURNAL: Table = TableDefinition::new("journal");
 const ACTORS: Table = TableDefinition::new("actors");
-const HOST: Table = TableDefinition::new("host");
+pub(crate) const HOST: Table = TableDefinition::new("host");
 const SIGNED: Table = TableDefinition::new("signed");
 const KEYS: Table = TableDefinition::new("keys");
 const STATES: Table = TableDefinition::new("states");
@@ -40,17 +41,8 @@ const REQUESTS: Table = TableDefinition::new("requests");
 /// Largest state that is kept over a restart of the host.
 const STATE_BYTES_MAX: u64 = 1 << 30;
 
-/// In table `host`, and the name of the file beside the database.
-const MARKS: &str = "marks";
-
+/// In table `host`.
 const SERVED_AS: &str = "served as";
-
-/// The highest version of each kind, and how often they were written.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Marks {
-    count: u64,
-    versions: BTreeMap<String, Version>,
-}
 
 /// SHA-256 of `bytes`.
 #[must_use]
@@ -61,13 +53,13 @@ pub fn digest_of(bytes: &[u8]) -> Digest {
 /// The store in one directory, or in memory. Holds the directory's lock until it is dropped.
 #[derive(Debug)]
 pub struct EmbeddedStore {
-    db: Db,
+    pub(crate) db: Db,
     artifacts: Blobs,
     /// Of closed hosts, by the actors' ids.
     states: Blobs,
     /// `None`: in memory.
-    dir: Option<Arc<Dir>>,
-    faults: Arc<dyn Faults>,
+    pub(crate) dir: Option<Arc<Dir>>,
+    pub(crate) faults: Arc<dyn Faults>,
     /// One push at a time: it looks, writes a file, and then writes down what it wrote.
     pushing: Mutex<()>,
     _lock: Option<Lock>,
@@ -215,53 +207,6 @@ impl EmbeddedStore {
     pub fn serve_as(&self, profile: &str) -> Result<(), StoreError> {
         self.db.put("keep what the host is served as", HOST, SERVED_AS, &profile)
     }
-
-    fn both_marks(&self) -> Result<(Option<Marks>, Option<Marks>), StoreError> {
-        const BYTES_MAX: u64 = 16 << 20;
-        let in_database: Option<Marks> = self.db.get(HOST, MARKS)?;
-        let in_file = match &self.dir {
-            Some(dir) => {
-                let bytes = dir.read(MARKS, BYTES_MAX)?;
-                bytes.map(|bytes| envelope::open("the high-water marks", &bytes)).transpose()?
-            }
-            // In memory nothing outlives anything.
-            None => in_database.clone(),
-        };
-        Ok((in_database, in_file))
-    }
-
-    /// The marks, where both places agree: the file may be one write ahead, after a crash between the two.
-    fn known_marks(&self) -> Result<Marks, StoreError> {
-        let refused = |why: String| Err(StoreError::Marks(why));
-        match self.both_marks()? {
-            (None, None) => Ok(Marks::default()),
-            (Some(database), Some(file)) if database == file => Ok(file),
-            (database, Some(file)) if file.count == database.as_ref().map_or(0, |marks| marks.count) + 1 => Ok(file),
-            (Some(_), None) => refused(format!("the file {MARKS} is gone")),
-            (None, Some(_)) => refused("the database has none".to_owned()),
-            (Some(database), Some(file)) => refused(format!(
-                "the database was written {} times, the file {MARKS} {} times",
-                database.count, file.count
-            )),
-        }
-    }
-
-    /// The marks with this version among them, already in the file; `None`: nothing is higher than it was.
-    fn raised(&self, kind: &str, version: &Version) -> Result<Option<Marks>, StoreError> {
-        let mut marks = self.known_marks()?;
-        if marks.versions.get(kind).is_some_and(|mark| mark >= version) {
-            return Ok(None);
-        }
-        marks.versions.insert(kind.to_owned(), version.clone());
-        marks.count = self.db.get::<Marks>(HOST, MARKS)?.map_or(0, |marks| marks.count) + 1;
-        self.write_marks_file(&marks)?;
-        Ok(Some(marks))
-    }
-
-    fn write_marks_file(&self, marks: &Marks) -> Result<(), StoreError> {
-        let Some(dir) = &self.dir else { return Ok(()) };
-        dir.write(MARKS, &envelope::seal("the high-water marks", marks)?, &*self.faults)
-    }
 }
 
 /// Whether somebody has made a store here, which this teneral can read.
@@ -344,17 +289,7 @@ impl Store for EmbeddedStore {
 
     fn accept_marks(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.pushing.lock();
-        let (in_database, in_file) = self.both_marks()?;
-        let mut left = in_database.unwrap_or_default();
-        let Marks { count, versions } = in_file.unwrap_or_default();
-        left.count = left.count.max(count);
-        for (kind, version) in versions {
-            let mark = left.versions.entry(kind).or_insert_with(|| version.clone());
-            *mark = version.max(mark.clone());
-        }
-        left.count += 1;
-        self.write_marks_file(&left)?;
-        self.db.put("accept the high-water marks", HOST, MARKS, &left)
+        self.take_marks()
     }
 
     fn trust(&self, key: &Key) -> Result<(), StoreError> {
@@ -367,6 +302,19 @@ impl Store for EmbeddedStore {
 
     fn distrust(&self, id: &str) -> Result<(), StoreError> {
         self.db.remove("take a key back", KEYS, id)
+    }
+
+    fn remove(&self, release: &Release) -> Result<(), StoreError> {
+        let _one_at_a_time = self.pushing.lock();
+        let digest = release.sha256.to_string();
+        // The records first: bytes without one are nobody's, and a record without bytes would be a promise.
+        self.db.write("remove an artifact", |transaction| {
+            transaction.open_table(VERSIONS)?.remove(format!("{}/{}", release.kind, release.version).as_str())?;
+            transaction.open_table(SIGNED)?.remove(digest.as_str())?;
+            transaction.open_table(RELEASES)?.remove(digest.as_str())?;
+            Ok(())
+        })?;
+        self.artifacts.remove(&digest)
     }
 
     fn releases(&self) -> Result<Vec<Release>, StoreError> {

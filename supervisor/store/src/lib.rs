@@ -19,6 +19,7 @@ mod embedded;
 mod envelope;
 pub mod error;
 mod lock;
+mod marks;
 pub mod port;
 pub mod record;
 

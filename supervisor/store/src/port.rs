@@ -34,6 +34,9 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn push(&self, release: &Release, bytes: &[u8], signed: &Signed) -> Result<Pushed, StoreError>;
     /// What somebody signed of an artifact.
     fn signed(&self, digest: Digest) -> Result<Option<Signed>, StoreError>;
+    /// Takes an artifact away, with its record and what was signed of it; the high-water mark stays. An unknown one is
+    /// a no-op.
+    fn remove(&self, release: &Release) -> Result<(), StoreError>;
     /// All releases, by kind and version.
     fn releases(&self) -> Result<Vec<Release>, StoreError>;
     /// The artifact's bytes. Their digest is the reader's to check: it is checked on the bytes that are loaded.

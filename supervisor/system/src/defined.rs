@@ -171,7 +171,7 @@ impl System {
     }
 
     /// One at a time: whoever writes a definition has looked at what it is about, and that must still hold.
-    fn defining(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn defining(&self) -> MutexGuard<'_, ()> {
         self.definitions_lock().lock().unwrap_or_else(PoisonError::into_inner)
     }
 

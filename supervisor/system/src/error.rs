@@ -19,6 +19,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-DEFAULT", "a kind without a default version"),
     ("SYS-DEFINED", "a defined actor that does not run"),
     ("SYS-FULL", "a mailbox without room"),
+    ("SYS-IN-USE", "an artifact that somebody needs"),
     ("SYS-JSON", "JSON that the actor's code cannot read or write"),
     ("SYS-KIND", "no artifact of that kind"),
     ("SYS-MESSAGE", "no message of that name"),
@@ -99,6 +100,16 @@ pub enum SystemError {
         version: Version,
         /// What there is.
         hint: String,
+    },
+    /// Somebody needs the artifact.
+    #[error("{kind} {version} is in use: {}", .needed.join("; "))]
+    InUse {
+        /// The kind.
+        kind: String,
+        /// The version.
+        version: Version,
+        /// By whom, each as a sentence.
+        needed: Vec<String>,
     },
     /// No version was named, and the kind has no default.
     #[error("{kind} has no default version")]
@@ -248,6 +259,7 @@ impl SystemError {
             Self::Nobody { .. } => "SYS-NOBODY",
             Self::Kind { .. } => "SYS-KIND",
             Self::Version { .. } => "SYS-VERSION",
+            Self::InUse { .. } => "SYS-IN-USE",
             Self::Default { .. } => "SYS-DEFAULT",
             Self::Quarantined { .. } => "SYS-QUARANTINED",
             Self::Defined { .. } => "SYS-DEFINED",
@@ -285,6 +297,9 @@ impl SystemError {
             }
             Self::Address(_) => "write kind/key, as in log-handler/web".to_owned(),
             Self::VersionText { .. } => "write major.minor.patch, as in 1.0.0".to_owned(),
+            Self::InUse { kind, .. } => {
+                format!("move them first: teneral upgrade apply {kind} --to VERSION; see teneral kind show {kind}")
+            }
             Self::Default { kind } => {
                 format!("name a version, or the kind's default: teneral kind set-default {kind} VERSION")
             }

@@ -26,6 +26,7 @@
 //! * [`trusted`]: release files and signatures beside an artifact
 //! * `defined`: what comes back when the host does
 //! * `moves`: actors moved between versions
+//! * `shelf`: artifacts, and who needs them
 //! * `json`: actors spoken to by the names of their messages
 //! * [`served`]: the control socket
 //! * `natives`: the host's own actors
@@ -42,6 +43,7 @@ pub mod name;
 mod natives;
 pub mod options;
 pub mod served;
+mod shelf;
 mod system;
 pub mod trusted;
 

@@ -337,6 +337,10 @@ impl System {
         answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })
     }
 
+    pub(crate) fn library(&self) -> &Library {
+        &self.inner.library
+    }
+
     pub(crate) fn definitions_lock(&self) -> &Mutex<()> {
         &self.inner.definitions
     }

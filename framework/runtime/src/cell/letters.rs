@@ -3,10 +3,12 @@
 //! Every accepted message ends in a turn or here; nothing is dropped without being counted.
 
 use super::Cell;
+use super::body::Body;
 use super::envelope::{Barred, Envelope, Kind};
-use super::protocol::Refused;
-use crate::dead_letters::{DeadReason, Letter};
+use super::protocol::{Refused, Room};
+use crate::dead_letters::{DeadLetter, DeadReason, Letter};
 use crate::runtime::Shared;
+use std::sync::Arc;
 use teneral_contract::{Addr, AskError, Fingerprint, Refusal, Tag};
 
 impl Barred {
@@ -48,21 +50,22 @@ impl Shared {
 
     /// A message reaches no handler: its asker is answered with `error`, anything else is a dead letter.
     pub(crate) fn lose(&self, envelope: Envelope, to: &Addr, reason: DeadReason, error: AskError) {
-        let tag = envelope.tag();
-        match envelope.kind {
-            Kind::Ask(asker) => asker.refuse(error),
-            Kind::Tell | Kind::Answer(_) | Kind::Timer(_) | Kind::Undelivered(_) => {
-                let from = envelope.from.map(|cell| cell.addr.clone());
-                self.dead_letters.record(Letter { to: to.clone(), from, tag, body_bytes: envelope.body.len(), reason });
-            }
-        }
+        let (tag, body_bytes) = (envelope.tag(), envelope.body.len());
+        let from = envelope.from.map(|cell| cell.addr.clone());
+        let body = match envelope.kind {
+            Kind::Ask(asker) => return asker.refuse(error),
+            Kind::Tell => Some(envelope.body),
+            // Of one life of the actor, or no message of its kind.
+            Kind::Answer(_) | Kind::Timer(_) | Kind::Undelivered(_) => None,
+        };
+        self.dead_letters.record(Letter { to: to.clone(), from, tag, body_bytes, body, reason });
     }
 
     /// A reply reaches nobody.
     pub(crate) fn lost_reply(&self, from: &Cell, shape: Fingerprint, body_bytes: usize, reason: DeadReason) {
         let (to, from) = (from.addr.clone(), Some(from.addr.clone()));
         let tag = Tag { variant: 0, fingerprint: shape };
-        self.dead_letters.record(Letter { to, from, tag, body_bytes, reason });
+        self.dead_letters.record(Letter { to, from, tag, body_bytes, body: None, reason });
     }
 }
 
@@ -70,6 +73,26 @@ impl Cell {
     /// Something of its own that waited has no way to the code any more.
     pub(crate) fn parked_lost(&self, tag: Tag, body_bytes: usize, reason: DeadReason) {
         let (to, from) = (self.addr.clone(), Some(self.addr.clone()));
-        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, reason });
+        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, body: None, reason });
+    }
+}
+
+impl Shared {
+    /// Sends a dead letter's message once more, as from whom it came; refused, it is no second dead letter.
+    ///
+    /// # Errors
+    /// Why it was not accepted.
+    pub(crate) fn send_again(&self, to: &Arc<Cell>, letter: &DeadLetter, body: &[u8]) -> Result<(), AskError> {
+        let from = letter.from.as_ref().and_then(|from| self.cell(from));
+        let envelope = Envelope::new(letter.tag, Body::copy(body), Kind::Tell, from);
+        match to.protocol.push(envelope, Room::Asked, |gate, envelope| gate.admit(envelope)) {
+            Ok(again) => {
+                to.owe(again);
+                Ok(())
+            }
+            Err(Refused::Full(_)) => Err(AskError::Full),
+            Err(Refused::Closed(_)) => Err(AskError::Stopped),
+            Err(Refused::Gate(_, barred)) => Err(barred.to_ask_error()),
+        }
     }
 }

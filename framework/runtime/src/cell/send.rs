@@ -99,7 +99,7 @@ impl Cell {
             let from = Some(self.addr.clone());
             let tag = Tag { variant: 0, fingerprint: shape };
             let reason = DeadReason::NotStarted(why.clone());
-            self.shared.dead_letters.record(Letter { to: child.clone(), from, tag, body_bytes, reason });
+            self.shared.dead_letters.record(Letter { to: child.clone(), from, tag, body_bytes, body: None, reason });
             self.undelivered(format!("{child} did not start: {why}"));
         }
     }

@@ -127,7 +127,9 @@ impl Cell {
     fn bury(&self, envelope: &Envelope, reason: DeadReason) {
         let from = envelope.from.as_ref().map(|cell| cell.addr.clone());
         let (to, tag, body_bytes) = (self.addr.clone(), envelope.tag(), envelope.body.len());
-        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, reason });
+        let again = matches!(envelope.kind, Kind::Tell | Kind::Ask(_));
+        let body = again.then(|| envelope.body.clone());
+        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, body, reason });
     }
 
     fn crashed(&self, instance: &Instance, message: Option<MessageSeen>, fault: Fault) -> After {

@@ -45,8 +45,11 @@ pub(crate) enum Node {
     Text(String),
     /// A whole number.
     Whole(i64),
+    /// A number with a point.
+    Broken(f64),
+    /// Yes or no.
+    Truth(bool),
     /// A list.
-    #[expect(dead_code, reason = "no key takes a list yet; what stands in one keeps its line for the first that does")]
     List(Vec<Item>),
     /// A table.
     Table(Table),
@@ -60,6 +63,8 @@ impl Node {
         match self {
             Self::Text(_) => "a text",
             Self::Whole(_) => "a number",
+            Self::Broken(_) => "a number with a point",
+            Self::Truth(_) => "a yes or no",
             Self::List(_) => "a list",
             Self::Table(_) => "a table",
             Self::Other(name) => name,
@@ -100,6 +105,11 @@ impl Table {
             Node::Table(table) => Some(table),
             _ => None,
         }
+    }
+
+    /// All that is left, by name.
+    pub(crate) fn rest(self) -> Vec<(String, Item)> {
+        self.entries.into_iter().map(|(name, _, item)| (name, item)).collect()
     }
 
     /// Refuses what nobody has taken: here, and in the tables that somebody took from.
@@ -172,8 +182,10 @@ impl Lines<'_> {
                 .map_or(Node::Other("a number over 64 bits"), Node::Whole),
             DeValue::Array(items) => Node::List(items.iter().map(|item| self.item(name, item)).collect()),
             DeValue::Table(table) => Node::Table(self.table(format!("{name}."), table)),
-            DeValue::Float(_) => Node::Other("a number with a point"),
-            DeValue::Boolean(_) => Node::Other("a yes or no"),
+            DeValue::Float(number) => {
+                number.as_str().parse().map_or(Node::Other("a number that is none"), Node::Broken)
+            }
+            DeValue::Boolean(truth) => Node::Truth(*truth),
             DeValue::Datetime(_) => Node::Other("a date"),
         };
         Item { at: self.at(value.span()), node }

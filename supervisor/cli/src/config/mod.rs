@@ -11,8 +11,8 @@
 //! A table of another shape becomes a module of its own: [`load`] lets it take its part out of the file's
 //! [`file::Table`], it says what is wrong to the [`problems::Problems`], and [`Config::rows`] asks it for its rows.
 
-mod file;
-mod problems;
+pub(crate) mod file;
+pub(crate) mod problems;
 mod settings;
 pub(crate) mod show;
 mod value;

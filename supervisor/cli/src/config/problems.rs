@@ -29,17 +29,25 @@ impl Problems {
     ///
     /// # Errors
     /// [`Failure`] with all that is.
-    pub(crate) fn none(mut self) -> Result<(), Failure> {
+    pub(crate) fn none(self) -> Result<(), Failure> {
+        let hint = "mend what is named; docs/configuration.md says what each key takes, as does teneral config show";
+        self.none_of("CLI-CONFIG", "the configuration", hint)
+    }
+
+    /// As [`Problems::none`], of another file than a configuration.
+    ///
+    /// # Errors
+    /// [`Failure`] with all that is.
+    pub(crate) fn none_of(mut self, code: &str, file: &str, hint: &str) -> Result<(), Failure> {
         if self.0.is_empty() {
             return Ok(());
         }
         self.0.sort_by_key(|problem| problem.order);
         let what = match self.0.len() {
-            1 => "the configuration has an error".to_owned(),
-            count => format!("the configuration has {count} errors"),
+            1 => format!("{file} has an error"),
+            count => format!("{file} has {count} errors"),
         };
         let causes = self.0.into_iter().map(|problem| problem.text).collect();
-        let hint = "mend what is named; docs/configuration.md says what each key takes, as does teneral config show";
-        Err(Failure::of_many("CLI-CONFIG", what, causes, "nothing was started or asked for", hint).usage())
+        Err(Failure::of_many(code, what, causes, "nothing was started or asked for", hint).usage())
     }
 }

@@ -1,13 +1,14 @@
 //! `teneral actor`: start, stop, look at and speak to actors.
 
 use super::watch::{self, Next};
-use super::{Host, Span, json, or_dash};
+use super::{Host, Span, Why, json as parsed, or_dash, selector};
 use crate::failure::Failure;
-use crate::output::{json_lines, print_json, print_on};
+use crate::output::{json_lines, print, print_json, print_on};
 use crate::table::{Layout, columns, columns_on};
 use semver::Version;
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 use std::process::ExitCode;
 use teneral::Addr;
 use teneral::api::client::part;
@@ -26,11 +27,11 @@ pub(crate) enum Command {
     /// Stop an actor; its state, and that it was ever started, are forgotten
     Stop(StopOptions),
     /// Begin an actor anew on the version that it runs, from its start arguments; one that is down is brought back
-    Restart(Show),
+    Restart(WhoOptions),
     /// Hold an actor: what is sent to it waits; a second time prolongs it
     Pause(PauseOptions),
     /// Let an actor go on that was held by `actor pause`
-    Resume(Show),
+    Resume(WhoOptions),
     /// Send an actor a message
     Tell(SayOptions),
     /// Send an actor a request, and print its answer
@@ -44,14 +45,39 @@ pub(crate) enum Command {
 /// Which actors.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// Only actors of this kind
-    #[arg(long, short = 'k', value_name = "KIND")]
+    /// Only actors of this kind; the same as -l kind=KIND
+    #[arg(long, short = 'k', value_name = "KIND", conflicts_with = "selector")]
     kind: Option<String>,
+    /// Only these
+    #[arg(long, short = 'l', value_name = "kind=KIND", value_parser = selector)]
+    selector: Option<String>,
     /// Go on with a row for each actor that changes, until ^C
     #[arg(long, short = 'w')]
     watch: bool,
     #[command(flatten)]
     host: Host,
+}
+
+/// Which actors a verb is for: one, or all of a kind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Who {
+    /// The actor, as kind/key
+    #[arg(required_unless_present = "selector")]
+    actor: Option<Addr>,
+    /// All actors of a kind, one after the other; who fails keeps nobody else
+    #[arg(long, short = 'l', value_name = "kind=KIND", value_parser = selector, conflicts_with = "actor")]
+    selector: Option<String>,
+    #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which actors.
+#[derive(Debug, clap::Args)]
+pub(crate) struct WhoOptions {
+    #[command(flatten)]
+    who: Who,
 }
 
 /// Which actor.
@@ -69,40 +95,32 @@ pub(crate) struct StartOptions {
     /// The actor, as kind/key
     actor: Addr,
     /// Its start arguments
-    #[arg(value_parser = json, value_name = "JSON", default_value = "{}")]
+    #[arg(value_parser = parsed, value_name = "JSON", default_value = "{}")]
     args: Value,
     /// Its version; without it the kind's default
     #[arg(long, value_name = "VERSION")]
     version: Option<Version>,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     host: Host,
 }
 
-/// Which actor to stop, and how.
+/// Which actors to stop; --timeout is how long to wait for a turn to end before the actor is cut off.
 #[derive(Debug, clap::Args)]
 pub(crate) struct StopOptions {
-    /// The actor, as kind/key
-    actor: Addr,
-    /// Why, for its supervisor and the log
-    #[arg(long, value_name = "TEXT", default_value = "")]
-    reason: String,
-    /// How long to wait for its turn to end before it is cut off
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    timeout: Span,
     #[command(flatten)]
-    host: Host,
+    who: Who,
 }
 
 /// Whom to hold, and how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct PauseOptions {
-    /// The actor, as kind/key
-    actor: Addr,
+    #[command(flatten)]
+    who: Who,
     /// How long at most: then it goes on by itself
     #[arg(long, value_name = "TIME", default_value = "30s")]
     max: Span,
-    #[command(flatten)]
-    host: Host,
 }
 
 /// What to say to which actor.
@@ -113,11 +131,8 @@ pub(crate) struct SayOptions {
     /// The message's name, as `teneral artifact inspect` lists it
     message: String,
     /// Its fields
-    #[arg(value_parser = json, value_name = "JSON", default_value = "{}")]
+    #[arg(value_parser = parsed, value_name = "JSON", default_value = "{}")]
     body: Value,
-    /// How long to wait for room in its mailbox and for the answer
-    #[arg(long, value_name = "TIME", default_value = "5s")]
-    timeout: Span,
     #[command(flatten)]
     host: Host,
 }
@@ -132,11 +147,12 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Show(options) => show(&options),
         Command::Start(options) => start(options),
         Command::Stop(options) => stop(options),
-        Command::Restart(Show { actor, host }) => care("restart", &Named { actor }, &host),
-        Command::Pause(PauseOptions { actor, max, host }) => {
-            care("pause", &Pause { actor, max_ms: max.millis() }, &host)
+        Command::Restart(WhoOptions { who }) => care(&who, "restart", |actor, reason| json!(Named { actor, reason })),
+        Command::Pause(PauseOptions { who, max }) => {
+            let max_ms = max.millis();
+            care(&who, "pause", |actor, reason| json!(Pause { actor, max_ms, reason }))
         }
-        Command::Resume(Show { actor, host }) => care("resume", &Named { actor }, &host),
+        Command::Resume(WhoOptions { who }) => care(&who, "resume", |actor, reason| json!(Named { actor, reason })),
         Command::Tell(options) => tell(options),
         Command::Ask(options) => ask(options),
         Command::Watch(options) => watch::run(&options),
@@ -159,9 +175,10 @@ fn list(options: &List) -> Result<ExitCode, Failure> {
     options.host.print(&actors, |actors| columns(&rows(actors, Some(HEAD))))
 }
 
-async fn listed(List { kind, .. }: &List, client: &Client) -> Result<Vec<ActorView>, ApiError> {
+async fn listed(List { kind, selector, .. }: &List, client: &Client) -> Result<Vec<ActorView>, ApiError> {
+    let kind = kind.as_ref().or(selector.as_ref());
     let mut actors: Vec<ActorView> = client.get("/v1/actors").await?;
-    actors.retain(|view| kind.as_ref().is_none_or(|kind| view.actor.kind() == kind));
+    actors.retain(|view| kind.is_none_or(|kind| view.actor.kind() == kind));
     Ok(actors)
 }
 
@@ -247,33 +264,66 @@ fn described(view: &ActorView) -> String {
     columns(&rows.map(|(name, value)| vec![name.to_owned(), value]))
 }
 
-fn start(StartOptions { actor, args, version, host }: StartOptions) -> Result<ExitCode, Failure> {
-    let body = Start { actor, version, args };
+fn start(StartOptions { actor, args, version, why, host }: StartOptions) -> Result<ExitCode, Failure> {
+    let body = Start { actor, version, args, reason: why.reason };
     let view: ActorView = host.call(async |client| client.post("/v1/actors/start", &body).await)?;
     host.print(&view, |view| format!("{} runs {}\n", view.actor, or_dash(view.running.as_ref())))
 }
 
-fn stop(StopOptions { actor, reason, timeout, host }: StopOptions) -> Result<ExitCode, Failure> {
-    let body = Stop { actor: actor.clone(), reason, timeout_ms: timeout.millis() };
-    let stopped: Value = host.call(async |client| client.post("/v1/actors/stop", &body).await)?;
-    host.print(&stopped, |stopped| match stopped["cut_off"].as_bool() {
+fn stop(StopOptions { mut who }: StopOptions) -> Result<ExitCode, Failure> {
+    let timeout_ms = who.host.waits().millis();
+    let body = |actor, reason| json!(Stop { actor, reason, timeout_ms });
+    each(&who, "stop", body, |actor, stopped: &Value| match stopped["cut_off"].as_bool() {
         Some(true) => format!("{actor} was cut off: its turn did not end in time\n"),
         _ => format!("{actor} has stopped\n"),
     })
 }
 
-/// Has the host do something with an actor, and shows what it is afterwards.
-fn care(act: &str, body: &impl Serialize, host: &Host) -> Result<ExitCode, Failure> {
-    let path = format!("/v1/actors/{act}");
-    let view: ActorView = host.call(async |client| client.post(&path, body).await)?;
-    host.print(&view, |view| {
+/// Has the host do something with actors, and shows what each is afterwards.
+fn care(who: &Who, act: &str, body: impl Fn(Addr, String) -> Value) -> Result<ExitCode, Failure> {
+    each(who, act, body, |_, view: &ActorView| {
         let detail = if view.detail.is_empty() { String::new() } else { format!(" {}", view.detail) };
         format!("{} is {}{detail}, {} messages wait\n", view.actor, view.status, view.queued_messages)
     })
 }
 
-fn said(SayOptions { actor, message, body, timeout, host }: SayOptions) -> (Host, Say) {
-    (host, Say { actor, message, body, timeout_ms: Some(timeout.millis()) })
+/// Has the host do something with one actor, or with all of a kind, one after the other.
+fn each<T: Serialize + DeserializeOwned>(
+    Who { actor, selector, why, host }: &Who,
+    act: &str,
+    body: impl Fn(Addr, String) -> Value,
+    people: impl Fn(&Addr, &T) -> String,
+) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/actors/{act}");
+    let ask = |actor: &Addr| -> Result<T, Failure> {
+        let body = body(actor.clone(), why.reason.clone());
+        host.call(async |client| client.post(&path, &body).await)
+    };
+    let Some(kind) = selector else {
+        let Some(actor) = actor else { return Ok(ExitCode::SUCCESS) };
+        return host.print(&ask(actor)?, |done| people(actor, done));
+    };
+    let all: Vec<ActorView> = host.call(async |client| client.get("/v1/actors").await)?;
+    let (mut done, mut failed) = (Vec::new(), None);
+    for ActorView { actor, .. } in all.into_iter().filter(|view| view.actor.kind() == kind) {
+        match ask(&actor) {
+            Ok(answer) if host.json => done.push(answer),
+            Ok(answer) => print(people(&actor, &answer))?,
+            Err(failure) => {
+                eprintln!("{failure}");
+                failed = Some(failure.exit_code());
+            }
+        }
+    }
+    if host.json {
+        print_json(&done)?;
+    }
+    Ok(failed.unwrap_or(ExitCode::SUCCESS))
+}
+
+fn said(SayOptions { actor, message, body, mut host }: SayOptions) -> (Host, Say) {
+    let timeout_ms = Some(host.waits().millis());
+    (host, Say { actor, message, body, timeout_ms })
 }
 
 fn tell(options: SayOptions) -> Result<ExitCode, Failure> {

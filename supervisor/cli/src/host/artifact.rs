@@ -1,16 +1,17 @@
 //! `teneral artifact push` and `list`: what a host's store holds.
 
-use super::Host;
+use super::{Host, Why};
 use crate::failure::Failure;
 use crate::output::print;
 use crate::table::{columns, grouped};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use semver::Version;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use teneral::Release;
-use teneral::api::wire::{RELEASE_HEADER, SIGNATURE_HEADER};
+use teneral::api::wire::{RELEASE_HEADER, RemoveArtifact, SIGNATURE_HEADER};
 use teneral::trusted::read_beside;
 
 /// What to bring.
@@ -28,6 +29,29 @@ pub(crate) struct Push {
 pub(crate) struct List {
     #[command(flatten)]
     host: Host,
+}
+
+/// What to take away.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Remove {
+    /// The kind
+    kind: String,
+    /// Its version
+    version: Version,
+    #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Takes an artifact out of the host's store.
+///
+/// # Errors
+/// [`Failure`]: what the host says, above all who needs it.
+pub(crate) fn remove(Remove { kind, version, why, host }: &Remove) -> Result<ExitCode, Failure> {
+    let body = RemoveArtifact { kind: kind.clone(), version: version.clone(), reason: why.reason.clone() };
+    let removed: Release = host.call(async |client| client.post("/v1/artifacts/remove", &body).await)?;
+    host.print(&removed, |removed| format!("{kind} {version} is removed, sha256 {}\n", removed.sha256))
 }
 
 /// Brings libraries into the host's store, one after the other.
@@ -50,7 +74,7 @@ pub(crate) fn push(Push { files, host }: &Push) -> Result<ExitCode, Failure> {
     if host.json { host.print(&pushed, |_| String::new()) } else { Ok(ExitCode::SUCCESS) }
 }
 
-fn bring(file: &Path, host: &Host) -> Result<Release, Failure> {
+pub(crate) fn bring(file: &Path, host: &Host) -> Result<Release, Failure> {
     let bytes = fs::read(file).map_err(|source| crate::sign::on_file("read", file, source))?;
     let signed = read_beside(file).map_err(|error| crate::sign::not_trusted(&error))?;
     let mut headers = Vec::new();

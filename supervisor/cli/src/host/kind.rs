@@ -2,17 +2,21 @@
 
 use super::{Host, or_dash};
 use crate::failure::Failure;
-use crate::table::columns;
+use crate::table::{columns, words};
 use semver::Version;
 use serde_json::Value;
 use std::process::ExitCode;
-use teneral::api::wire::{KindView, SetDefault};
+use teneral::Addr;
+use teneral::api::client::part;
+use teneral::api::wire::{KindDetail, KindView, SetDefault};
 
 /// What to do with kinds.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the kinds: their default, their versions, and what runs
     List(List),
+    /// Show a kind: each version with its digest, who signed it, when it came, its schema, and who runs it
+    Show(ShowOptions),
     /// Name the version that new actors of a kind get
     SetDefault(SetDefaultOptions),
 }
@@ -20,6 +24,15 @@ pub(crate) enum Command {
 /// Which host.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
+    #[command(flatten)]
+    host: Host,
+}
+
+/// Which kind.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShowOptions {
+    /// The kind
+    kind: String,
     #[command(flatten)]
     host: Host,
 }
@@ -42,12 +55,46 @@ pub(crate) struct SetDefaultOptions {
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
         Command::List(List { host }) => list(&host),
+        Command::Show(ShowOptions { kind, host }) => {
+            let path = format!("/v1/kinds/{}", part(&kind));
+            let detail: KindDetail = host.call(async |client| client.get(&path).await)?;
+            host.print(&detail, shown)
+        }
         Command::SetDefault(SetDefaultOptions { kind, version, host }) => {
             let body = SetDefault { kind, version };
             let done: Value = host.call(async |client| client.post("/v1/kinds/set-default", &body).await)?;
             host.print(&done, |_| format!("new actors of {} get {}\n", body.kind, body.version))
         }
     }
+}
+
+fn shown(detail: &KindDetail) -> String {
+    let head = ["VERSION", "DEFAULT", "SCHEMA", "PUSHED", "SIGNED BY", "RUNNING", "DEFINED", "SHA256"];
+    let mut rows = vec![head.map(str::to_owned).to_vec()];
+    let names = |actors: &[Addr]| match actors {
+        [] => "-".to_owned(),
+        [one, two, three, more @ ..] if !more.is_empty() => format!("{one},{two},{three} and {} more", more.len()),
+        few => few.iter().map(Addr::path).collect::<Vec<_>>().join(","),
+    };
+    rows.extend(detail.versions.iter().map(|version| {
+        let signer = match (&version.trusted_as, &version.signer) {
+            (Some(name), Some(_)) => name.clone(),
+            (None, Some(key)) => format!("{key}, not trusted"),
+            _ => "-".to_owned(),
+        };
+        let default = if detail.default.as_ref() == Some(&version.version) { "yes" } else { "-" };
+        vec![
+            version.version.to_string(),
+            default.to_owned(),
+            version.schema.to_string(),
+            or_dash(version.pushed),
+            signer,
+            names(&version.running),
+            names(&version.defined),
+            version.sha256.to_string(),
+        ]
+    }));
+    words(&rows)
 }
 
 fn list(host: &Host) -> Result<ExitCode, Failure> {

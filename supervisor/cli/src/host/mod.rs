@@ -1,9 +1,11 @@
 //! Commands to a host that serves: each is one request on its control socket, and there is no other way in.
 //!
+//! * `apply`: all of them from one file
 //! * `watch`, `progress`: what happens, while somebody looks
 //! * `actor`, `artifact`, `dead_letter`, `key`, `kind`, `status`, `upgrade`: the verbs, by what they are about
 
 pub(crate) mod actor;
+pub(crate) mod apply;
 pub(crate) mod artifact;
 pub(crate) mod dead_letter;
 pub(crate) mod key;
@@ -25,6 +27,12 @@ use std::str::FromStr;
 use std::time::{Duration, Instant};
 use teneral::api::{ApiError, Client};
 
+/// How long an actor is waited for where nobody says.
+const ACTOR_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a host may take beyond that.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// From when on a person wonders whether anything happens.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -36,7 +44,27 @@ pub(crate) struct Host {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// How long to wait for the host at most; what was asked for goes on after it. Ends with 4 [default: without end;
+    /// 5s where an actor is waited for]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Span>,
+    /// What the host may take beyond `timeout`, where it heeds that itself.
+    #[arg(skip)]
+    grace: Duration,
 }
+
+/// Why, for logs and journals.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Why {
+    /// Why, for the host's log and journals
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) reason: String,
+}
+
+/// Nothing came in time.
+#[derive(Debug, thiserror::Error)]
+#[error("the host did not answer within {0:?}")]
+struct Late(Duration);
 
 impl Host {
     /// Has the host do something, and says on a terminal that it is at work when it takes a while.
@@ -44,16 +72,21 @@ impl Host {
         let runtime = runtime()?;
         let client = Client::new(&self.place.dir()?);
         let (shows, begun) = (std::io::stderr().is_terminal(), Instant::now());
+        let within = self.timeout.map(|Span(time)| time + self.grace);
         let mut shown = false;
         let answer = runtime.block_on(async {
             let mut work = std::pin::pin!(ask(client));
             let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
             loop {
+                let left = within.map_or(PATIENCE, |within| within.saturating_sub(begun.elapsed()).min(PATIENCE));
                 tokio::select! {
-                    answer = &mut work => break Some(answer),
+                    answer = &mut work => break Ok(answer),
                     // One that cannot be caught ends the process by itself.
-                    Ok(()) = &mut interrupt => break None,
-                    () = tokio::time::sleep(PATIENCE) => {}
+                    Ok(()) = &mut interrupt => break Err(Failure::interrupted()),
+                    () = tokio::time::sleep(left) => {}
+                }
+                if let Some(within) = within.filter(|within| begun.elapsed() >= *within) {
+                    break Err(late(within));
                 }
                 if shows {
                     eprint!("\rthe host is at work, {} s", begun.elapsed().as_secs());
@@ -64,7 +97,13 @@ impl Host {
         if shown {
             eprint!("\r\x1b[K");
         }
-        answer.map_or_else(|| Err(Failure::interrupted()), |answer| answer.map_err(Failure::from))
+        answer.and_then(|answer| answer.map_err(Failure::from))
+    }
+
+    /// How long the host waits for an actor; this command waits a little longer for the host.
+    fn waits(&mut self) -> Span {
+        self.grace = GRACE;
+        *self.timeout.get_or_insert(Span(ACTOR_TIMEOUT))
     }
 
     /// As [`Host::call`] of an upgrade, whose steps are shown when it takes a while.
@@ -115,6 +154,19 @@ impl FromStr for Span {
 /// JSON as it was typed.
 pub(crate) fn json(text: &str) -> Result<Value, String> {
     teneral::api::json::parse(text).map_err(|error| format!("{error}: write JSON, as in '{{\"amount\": 1}}'"))
+}
+
+fn late(within: Duration) -> Failure {
+    let (now, hint) = ("what was asked for may be done or be at work", "look what became of it before you ask again");
+    Failure::new("CLI-TIMEOUT", &Late(within), now, hint).late()
+}
+
+/// A selector as kubectl writes it; there is one label.
+fn selector(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some(("kind", kind)) if !kind.is_empty() => Ok(kind.to_owned()),
+        _ => Err("select by kind, as in -l kind=counter".to_owned()),
+    }
 }
 
 /// What may be missing.

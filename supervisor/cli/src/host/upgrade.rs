@@ -2,7 +2,7 @@
 
 use super::progress::Of;
 use super::watch::{Line, Next, stopped};
-use super::{Host, Span, or_dash};
+use super::{Host, Span, or_dash, selector};
 use crate::failure::Failure;
 use crate::output::{json_lines, print_on};
 use crate::table::columns;
@@ -47,7 +47,11 @@ pub(crate) enum Command {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wanted {
     /// An actor as kind/key, or a kind for all its actors
-    target: String,
+    #[arg(required_unless_present = "selector")]
+    target: Option<String>,
+    /// All actors of a kind; the same as the kind alone
+    #[arg(long, short = 'l', value_name = "kind=KIND", value_parser = selector, conflicts_with = "target")]
+    selector: Option<String>,
     /// To which version
     #[arg(long, value_name = "VERSION")]
     to: Version,
@@ -61,10 +65,14 @@ pub(crate) struct Wanted {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ApplyOptions {
     /// An actor as kind/key, or a kind for all its actors
-    #[arg(required_unless_present = "plan", requires = "to")]
+    #[arg(required_unless_present_any = ["plan", "selector"], requires = "to")]
     target: Option<String>,
+    /// All actors of a kind; the same as the kind alone
+    #[arg(long, short = 'l', value_name = "kind=KIND", value_parser = selector, requires = "to")]
+    #[arg(conflicts_with_all = ["target", "plan"])]
+    selector: Option<String>,
     /// To which version
-    #[arg(long, value_name = "VERSION", requires = "target")]
+    #[arg(long, value_name = "VERSION")]
     to: Option<Version>,
     /// A plan that `upgrade plan --json` printed; it is refused when the actors have moved on
     #[arg(long, value_name = "FILE", conflicts_with_all = ["target", "to"])]
@@ -180,7 +188,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-fn plan(Wanted { target, to, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
+fn plan(Wanted { target, selector, to, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
+    let target = target.or(selector).unwrap_or_default();
     let body = Upgrade { target, to, options: Some(bounds.choices()), reason: String::new(), request: None };
     let plan: Plan = host.call(async |client| client.post("/v1/upgrades/plan", &body).await).map_err(as_typed)?;
     host.print(&plan, |plan| format!("{plan}\n"))
@@ -196,7 +205,8 @@ fn as_typed(failure: Failure) -> Failure {
 }
 
 fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
-    let ApplyOptions { target, to, plan, reason, request_id, bounds, host } = options;
+    let ApplyOptions { target, selector, to, plan, reason, request_id, bounds, host } = options;
+    let target = target.or(selector);
     let (request, wanted) = (request_id.clone(), to.clone());
     let applied: Result<Report, Failure> = match (target, to, plan) {
         (Some(target), Some(to), _) => {

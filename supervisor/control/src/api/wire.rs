@@ -5,9 +5,9 @@ use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
-use teneral_contract::Addr;
+use teneral_contract::{Addr, Digest};
 use teneral_store::{Entry, UpgradeId};
 use teneral_upgrade::{Downgrades, Options, PathlessPolicy, Plan, StateMode};
 
@@ -102,6 +102,9 @@ pub struct Start {
     /// Its start arguments.
     #[serde(default = "no_fields", deserialize_with = "distinct")]
     pub args: Value,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Stops an actor and forgets its definition and its state.
@@ -125,6 +128,9 @@ pub struct Pause {
     pub actor: Addr,
     /// How long at most: then it resumes by itself.
     pub max_ms: u64,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Names an actor.
@@ -133,11 +139,16 @@ pub struct Pause {
 pub struct Named {
     /// Whom.
     pub actor: Addr,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// A message that went nowhere.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterView {
+    /// Names it in this life of the host.
+    pub id: u64,
     /// When it was given up.
     pub at: Timestamp,
     /// To whom it was sent.
@@ -148,6 +159,8 @@ pub struct DeadLetterView {
     pub message: String,
     /// The size of its body.
     pub body_bytes: usize,
+    /// Whether it can be sent again.
+    pub body_kept: bool,
     /// Why.
     pub reason: String,
 }
@@ -335,4 +348,92 @@ pub struct Runs {
     pub actor: Addr,
     /// Which version.
     pub version: Version,
+}
+
+/// Takes an artifact out of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RemoveArtifact {
+    /// Which kind.
+    pub kind: String,
+    /// Which version.
+    pub version: Version,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// An actor kind with all that there is of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KindDetail {
+    /// Its name.
+    pub kind: String,
+    /// The version that new actors get.
+    pub default: Option<Version>,
+    /// What the store holds, by version.
+    pub versions: Vec<VersionDetail>,
+}
+
+/// One version of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionDetail {
+    /// Which.
+    pub version: Version,
+    /// Its artifact.
+    pub sha256: Digest,
+    /// The artifact's length.
+    pub bytes: u64,
+    /// The schema of its state.
+    pub schema: u32,
+    /// When it was first pushed.
+    pub pushed: Option<Timestamp>,
+    /// The key that signed it.
+    pub signer: Option<String>,
+    /// What that key is called here; none: it is not trusted, or not any more.
+    pub trusted_as: Option<String>,
+    /// Who runs it.
+    pub running: Vec<Addr>,
+    /// Who comes back on it when the host does.
+    pub defined: Vec<Addr>,
+}
+
+/// Dead letters that are meant.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Letters {
+    /// Which; none: all.
+    pub ids: Option<BTreeSet<u64>>,
+    /// To whom, when they are sent again; none: to whom each was sent.
+    pub to: Option<Addr>,
+    /// Why.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resent {
+    /// Those that it was done with: they are no dead letters any more.
+    pub done: Vec<u64>,
+    /// Those that are still there, and why.
+    pub kept: Vec<Kept>,
+}
+
+/// A dead letter that stays one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Which.
+    pub id: u64,
+    /// Why.
+    pub why: String,
+}
+
+/// Start arguments that a version takes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// Which version was asked.
+    pub version: Version,
+    /// Whether the actor of that name was started from them; none: there is none, or it was started by code to which
+    /// they would have another shape.
+    pub same_args: Option<bool>,
 }

@@ -1,18 +1,17 @@
-//! What an operator does when something is off: hold an actor, let it go, begin it anew, look at what was lost.
+//! What an operator does when something is off: hold an actor, let it go, begin it anew.
 
 use super::asked::Asked;
-use super::routes::{Answer, Json, OPERATOR, look, seen};
-use super::timestamp;
+use super::routes::{Answer, OPERATOR, look, seen};
 use crate::System;
 use axum::extract::State;
 use axum::http::StatusCode;
 use std::time::Duration;
 use teneral_control::api::ApiError;
-use teneral_control::api::wire::{ActorView, DeadLetterView, Named, Pause};
-use teneral_runtime::DeadLetter;
+use teneral_control::api::wire::{ActorView, Named, Pause};
 use teneral_runtime::error::PauseRefused;
 
 pub(super) async fn pause(State(system): State<System>, Asked(body): Asked<Pause>) -> Answer<ActorView> {
+    tracing::info!(actor = %body.actor, reason = body.reason, "a pause was asked for");
     let actor = system.up(&body.actor).await?;
     let (pausing, max) = (actor.clone(), Duration::from_millis(body.max_ms));
     let paused = look(&system, move |_| Ok(pausing.pause(OPERATOR, max))).await?;
@@ -27,11 +26,13 @@ fn not_paused(refused: &PauseRefused) -> ApiError {
 }
 
 pub(super) async fn resume(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
+    tracing::info!(actor = %body.actor, reason = body.reason, "its resumption was asked for");
     system.up(&body.actor).await?.resume(OPERATOR);
     seen(&system, &body.actor).await
 }
 
 pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
+    tracing::info!(actor = %body.actor, reason = body.reason, "a restart was asked for");
     let actor = match system.actor(&body.actor) {
         Ok(actor) => actor,
         Err(_) => {
@@ -46,22 +47,4 @@ pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Nam
             .after("the actor could not be restarted")
     })?;
     seen(&system, &body.actor).await
-}
-
-pub(super) async fn dead_letters(State(system): State<System>) -> Answer<Vec<DeadLetterView>> {
-    Ok(Json(look(&system, |system| Ok(letters(system))).await?))
-}
-
-fn letters(system: &System) -> Vec<DeadLetterView> {
-    let view = |letter: &DeadLetter| DeadLetterView {
-        at: timestamp(letter.wall_ns),
-        to: letter.to.clone(),
-        from: letter.from.clone(),
-        message: system
-            .message_name(letter.to.kind(), letter.tag.variant)
-            .unwrap_or_else(|| format!("{:016x}", letter.tag.variant)),
-        body_bytes: letter.body_bytes,
-        reason: letter.reason.to_string(),
-    };
-    system.runtime().dead_letters().list().iter().map(|letter| view(letter)).collect()
 }

@@ -3,7 +3,7 @@
 //! * `routes`: which path is which act
 //! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
-//! * `upgrades`, `keys`: those acts
+//! * `upgrades`, `keys`, `letters`, `shelf`: those acts, and what the store holds
 //! * `watched`: what happens, as a stream
 //! * `asked`: requests read, within their bounds
 //! * `refused`: this system's errors in the one shape of the socket
@@ -11,9 +11,11 @@
 mod asked;
 mod care;
 mod keys;
+mod letters;
 mod phase;
 mod refused;
 mod routes;
+mod shelf;
 mod upgrades;
 mod watched;
 

@@ -28,9 +28,12 @@ fn status(error: &SystemError) -> StatusCode {
             "UPG-JOURNAL" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::CONFLICT,
         },
-        E::Profile | E::Default { .. } | E::Defined { .. } | E::Quarantined { .. } | E::Tell { .. } => {
-            StatusCode::CONFLICT
-        }
+        E::Profile
+        | E::InUse { .. }
+        | E::Default { .. }
+        | E::Defined { .. }
+        | E::Quarantined { .. }
+        | E::Tell { .. } => StatusCode::CONFLICT,
         E::Start { source: StartError::Taken(_), .. } => StatusCode::CONFLICT,
         E::Full { .. } | E::Ask { source: AskError::Full, .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::Ask { source: AskError::Timeout, .. } | E::State { source: StateError::Timeout(_), .. } => {

@@ -1,7 +1,7 @@
 //! Which path is which act. Reading is GET, all else is POST.
 
 use super::asked::{Asked, signed, whole};
-use super::{care, keys, phase, upgrades, watched};
+use super::{care, keys, letters, phase, shelf, upgrades, watched};
 use crate::{Admission, Launch, Stopped, System, SystemError};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -62,8 +62,9 @@ pub(super) fn of(system: System) -> Router {
         .route("/v1/actors/pause", post(care::pause))
         .route("/v1/actors/resume", post(care::resume))
         .route("/v1/actors/restart", post(care::restart))
-        .route("/v1/dead-letters", get(care::dead_letters))
         .merge(keys::routes())
+        .merge(letters::routes())
+        .merge(shelf::routes())
         .merge(upgrades::routes())
         .merge(watched::routes())
         .fallback(no_path)
@@ -221,7 +222,8 @@ async fn state(State(system): State<System>, Path(actor): Path<String>) -> Answe
 }
 
 async fn start(State(system): State<System>, Asked(body): Asked<Start>) -> Answer<ActorView> {
-    let Start { actor, version, args } = body;
+    let Start { actor, version, args, reason } = body;
+    tracing::info!(%actor, reason, "a start was asked for");
     let launch = Launch { version, options: ActorOptions::permanent() };
     let started = system.define_json(&actor, launch, &args.to_string()).await?;
     let definition = definition(&system, actor.path()).await?;
