@@ -6,7 +6,7 @@ use crate::harness::{Test, libraries, test};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::net::UnixStream;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -21,6 +21,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(an_actor_that_is_down_is_known_to_every_verb),
         test(a_field_that_no_code_knows_or_that_is_there_twice_is_refused),
         test(what_to_do_fits_the_command_that_says_it),
+        test(every_verb_says_how_it_is_used_and_what_it_ends_with),
         test(an_artifact_is_removed_when_nobody_needs_it),
         test(a_kind_is_shown_with_who_signed_it_and_who_runs_it),
         test(a_dead_letter_is_sent_again_through_the_contract_of_today_or_dropped),
@@ -363,4 +364,36 @@ fn a_command_waits_for_its_host_as_long_as_it_is_told_to() {
     fs::write(&hold, "").expect("it is ours");
     until("it ends", || served.json(&["upgrade", "status"])["status"] == "ended");
     served.says(&["actor", "list", "--timeout", "60s"]);
+}
+
+fn help(verb: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_teneral"));
+    let output = command.arg("help").args(verb).output().expect("the binary runs");
+    assert!(output.status.success(), "{verb:?}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// The commands that a help lists.
+fn commands(help: &str) -> Vec<String> {
+    let Some((_, list)) = help.split_once("Commands:\n") else { return Vec::new() };
+    let list = list.split("\n\n").next().unwrap_or(list).lines();
+    let names = list.filter_map(|line| line.strip_prefix("  ").filter(|line| !line.starts_with(' ')));
+    names.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+fn every_verb_says_how_it_is_used_and_what_it_ends_with() {
+    let mut verbs = Vec::new();
+    for group in commands(&help(&[])) {
+        let under = commands(&help(&[&group]));
+        verbs.extend(under.iter().map(|verb| vec![group.clone(), verb.clone()]));
+        if under.is_empty() {
+            verbs.push(vec![group]);
+        }
+    }
+    assert!(verbs.len() > 40, "{verbs:?}");
+    for verb in verbs {
+        let said = help(&verb.iter().map(String::as_str).collect::<Vec<_>>());
+        let typed = format!("\nExamples:\n  teneral {}", verb.join(" "));
+        assert!(said.contains(&typed) && said.contains("\nExit codes:\n"), "{verb:?}: {said}");
+    }
 }

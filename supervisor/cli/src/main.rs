@@ -12,6 +12,7 @@ mod dev;
 mod explain;
 mod failure;
 mod freeze;
+mod help;
 mod host;
 mod log;
 mod new;
@@ -20,7 +21,7 @@ mod serve;
 mod sign;
 mod table;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -84,7 +85,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Arguments::parse_from(typed()).command;
+    let matches = help::explained(Arguments::command()).get_matches_from(typed());
+    let command = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
     match command {
         // What its bad versions say in their panics stands in the report; in between it would tear the view.
         Command::Demo(_) => log::usual("error,teneral_loader::host=off"),

@@ -1,0 +1,86 @@
+//! What `--help` says beyond the options: for every verb a command that can be pasted, and what it ends with.
+
+use clap::Command;
+
+/// A verb, and how it is used: one command a line.
+const EXAMPLES: &[(&str, &str)] = &[
+    ("demo", "teneral demo --lines 2400 --rate 4800"),
+    ("new", "teneral new greeter"),
+    ("dev", "teneral dev"),
+    ("freeze", "teneral freeze"),
+    ("serve", "teneral serve\nteneral serve --dir /var/lib/teneral --production"),
+    ("status", "teneral status --wait 10s"),
+    ("config show", "teneral config show"),
+    ("artifact inspect", "teneral artifact inspect target/release/examples/libcounter_v1.so"),
+    ("artifact verify", "teneral artifact verify libcounter_v1.so --kind counter --version 1.0.0"),
+    ("artifact push", "teneral artifact push libcounter_v1.so libcounter_v2.so"),
+    ("artifact list", "teneral artifact list --json"),
+    ("artifact remove", "teneral artifact remove counter 1.0.0 --reason 'nobody runs it'"),
+    ("actor list", "teneral actor list\nteneral actor list -l kind=counter --json"),
+    ("actor show", "teneral actor show counter/a"),
+    ("actor start", "teneral actor start counter/a '{\"total\": 40}' --version 1.0.0"),
+    ("actor stop", "teneral actor stop counter/a --timeout 10s --reason 'the shop is closed'"),
+    ("actor restart", "teneral actor restart counter/a\nteneral actor restart -l kind=counter"),
+    ("actor pause", "teneral actor pause counter/a --max 5m --reason 'to look at its state'"),
+    ("actor resume", "teneral actor resume counter/a"),
+    ("actor tell", "teneral actor tell counter/a Add '{\"amount\": 2}'"),
+    ("actor ask", "teneral actor ask counter/a Get --timeout 2s"),
+    ("actor state", "teneral actor state counter/a"),
+    ("actor watch", "teneral actor watch counter/a"),
+    ("kind list", "teneral kind list"),
+    ("kind show", "teneral kind show counter"),
+    ("kind set-default", "teneral kind set-default counter 2.0.0"),
+    (
+        "upgrade plan",
+        "teneral upgrade plan counter --to 2.0.0\nteneral upgrade plan counter --to 2.0.0 --json > plan.json",
+    ),
+    (
+        "upgrade apply",
+        "teneral upgrade apply counter/a --to 2.0.0 --max-pause 50ms --reason 'counts additions'\n\
+         teneral upgrade apply -l kind=counter --to 2.0.0 --request-id ticket-7 --queue-timeout 1m\n\
+         teneral upgrade apply --plan plan.json",
+    ),
+    ("upgrade status", "teneral upgrade status"),
+    ("upgrade cancel", "teneral upgrade cancel \"$(teneral upgrade log --limit 1 --json | jq -r '.[0].id')\""),
+    ("upgrade log", "teneral upgrade log --limit 20"),
+    ("dead-letter list", "teneral dead-letter list"),
+    ("dead-letter resend", "teneral dead-letter resend 17 18\nteneral dead-letter resend --all --to counter/b"),
+    ("dead-letter drop", "teneral dead-letter drop --all --reason 'they are of yesterday'"),
+    ("apply", "teneral apply -f system.toml --dry-run\nteneral apply -f - --yes --prune < system.toml"),
+    ("key generate", "teneral key generate team"),
+    ("key list", "teneral key list"),
+    ("key trust", "teneral key trust team.pub --expires 2030-01-31"),
+    ("key distrust", "teneral key distrust 0123456789ABCDEF"),
+    ("sign", "teneral sign libcounter_v1.so --key team.key"),
+    ("verify", "teneral verify libcounter_v1.so --key team.pub"),
+    ("explain", "teneral explain UPG-MIGRATE"),
+    ("completions", "teneral completions bash > ~/.local/share/bash-completion/completions/teneral"),
+];
+
+const EXITS: &str = "\
+Exit codes:
+  0    done
+  1    something is off: refused, rolled back, not answered
+  2    it cannot be done as it was typed
+  3    no host serves there, or not yet, or not any more
+  4    the host did not answer within --timeout
+  130  interrupted; the host goes on with what it was asked for
+
+Times are a number and a unit: 200ms, 5s, 1m 30s. Errors have codes: teneral explain CODE.";
+
+/// The commands with their examples and exit codes in their long help.
+pub(crate) fn explained(command: Command) -> Command {
+    let root = command.after_long_help(EXITS);
+    EXAMPLES.iter().fold(root, |root, (verb, examples)| {
+        let lines: String = examples.lines().map(|line| format!("  {line}\n")).collect();
+        let help = format!("Examples:\n{lines}\n{EXITS}");
+        let mut parts = verb.split(' ');
+        match (parts.next(), parts.next()) {
+            (Some(group), Some(verb)) => {
+                root.mut_subcommand(group, |group| group.mut_subcommand(verb, |verb| verb.after_long_help(help)))
+            }
+            (Some(verb), None) => root.mut_subcommand(verb, |verb| verb.after_long_help(help)),
+            _ => root,
+        }
+    })
+}
