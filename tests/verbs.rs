@@ -170,7 +170,10 @@ fn who_runs_code_of_a_key_that_is_trusted_no_longer_is_named() {
 fn an_expiry_is_a_date_or_a_moment_and_is_to_come() {
     let served = Served::new(&[]);
     fs::copy(libraries::library("counter-v1"), served.desk.path().join("counter.so")).expect("it copies");
-    served.says(&["key", "generate", "team", "--no-password"]);
+    let key = served.json(&["key", "generate", "team", "--no-password"]);
+    let signed = served.json(&["sign", "counter.so", "--key", "team.key"]);
+    assert_eq!((&signed["key"], &signed["release"]["kind"]), (&key["id"], &json!("counter")));
+    fs::remove_file(served.desk.path().join("counter.so.release")).expect("it was written");
     let trusted = served.json(&["key", "trust", "team.pub", "--expires", "2999-01-31"]);
     assert_eq!(trusted["expires"], "2999-01-31T23:59:59Z");
     let trusted = served.json(&["key", "trust", "team.pub", "--expires", "2999-01-31T12:00:00+02:00"]);

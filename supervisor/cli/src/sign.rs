@@ -44,6 +44,9 @@ pub(crate) struct Generate {
     /// Guard the key by nothing but the mode of its file
     #[arg(long)]
     no_password: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// What to sign.
@@ -60,6 +63,9 @@ pub(crate) struct Sign {
     /// The release set that it belongs to
     #[arg(long, value_name = "NAME")]
     set: Option<String>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// What to check.
@@ -153,7 +159,12 @@ fn generate(options: &Generate) -> Result<ExitCode, Failure> {
     make(&secret_path, 0o600, &files.secret)?;
     make(&public_path, 0o644, &files.public)?;
     let id = key.public().map_err(|error| not_trusted(&error))?.id();
-    print(format_args!("key {id}\nsecret {}\npublic {}\n", secret_path.display(), public_path.display()))?;
+    if options.json {
+        let key = serde_json::json!({ "id": id.to_string(), "secret": secret_path, "public": public_path });
+        print_json(&key)?;
+    } else {
+        print(format_args!("key {id}\nsecret {}\npublic {}\n", secret_path.display(), public_path.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -204,7 +215,11 @@ pub(crate) fn sign(options: &Sign) -> Result<ExitCode, Failure> {
     put(&path, &bytes)?;
     put(&signature_path(&path), signature.as_bytes())?;
     let id = key.public().map_err(|error| not_trusted(&error))?.id();
-    print(format_args!("signed {} {} with key {id}\n{}\n", release.kind, release.version, path.display()))?;
+    if options.json {
+        print_json(&serde_json::json!({ "key": id.to_string(), "file": path, "release": release }))?;
+    } else {
+        print(format_args!("signed {} {} with key {id}\n{}\n", release.kind, release.version, path.display()))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
