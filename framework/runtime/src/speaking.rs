@@ -1,16 +1,20 @@
 //! Whose code runs on this thread: what is logged meanwhile is about that actor.
 //!
-//! Noted once for all turns that a thread takes in a row, and read only when something is logged.
+//! Noted once for all turns that a thread takes in a row, and read only when something is logged. Without a destructor:
+//! a thread that first meets a thread-local with one takes the dynamic loader's lock, which a library's constructor
+//! that hangs never lets go. What is noted is taken back by [`Speaking`], so nothing is left for a destructor to do.
 
 use crate::cell::Cell;
 use crate::config::Generation;
 use semver::Version;
 use std::cell::RefCell;
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
 use teneral_contract::Addr;
 
 thread_local! {
-    static SPEAKING: RefCell<Option<Arc<Cell>>> = const { RefCell::new(None) };
+    static SPEAKING: RefCell<ManuallyDrop<Option<Arc<Cell>>>> =
+        const { RefCell::new(ManuallyDrop::new(None)) };
 }
 
 /// An actor whose code runs.
@@ -27,8 +31,7 @@ pub struct Speaker {
 /// The actor whose turn this thread runs, if it runs one.
 #[must_use]
 pub fn speaking() -> Option<Speaker> {
-    // None also while a thread ends.
-    let cell = SPEAKING.try_with(|speaking| speaking.borrow().clone()).ok().flatten()?;
+    let cell = SPEAKING.with(|speaking| (**speaking.borrow()).clone())?;
     Some(cell.speaker())
 }
 
@@ -37,16 +40,19 @@ pub(crate) struct Speaking;
 
 impl Speaking {
     pub(crate) fn of(cell: &Arc<Cell>) -> Self {
-        let cell = Arc::clone(cell);
-        let _ = SPEAKING.try_with(|speaking| speaking.replace(Some(cell)));
+        note(Some(Arc::clone(cell)));
         Self
     }
 }
 
 impl Drop for Speaking {
     fn drop(&mut self) {
-        let before = SPEAKING.try_with(RefCell::take);
-        // Outside of the borrow: it may be the last that holds the cell.
-        drop(before);
+        note(None);
     }
+}
+
+/// What was noted before is dropped outside of the borrow: it may be the last that holds its cell.
+fn note(cell: Option<Arc<Cell>>) {
+    let before = SPEAKING.with(|speaking| speaking.replace(ManuallyDrop::new(cell)));
+    drop(ManuallyDrop::into_inner(before));
 }
