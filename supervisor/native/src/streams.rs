@@ -43,7 +43,7 @@ impl Sink {
         self.to.tell_raw_from(&self.this, M::tag(), body).await.map_err(|why| {
             if !self.to.is_stopped() {
                 let (from, actor) = (self.this.addr(), self.to.addr());
-                tracing::warn!(%actor, %from, message = M::NAME, %why, "an actor is told no more of what it asked for");
+                tracing::warn!(%actor, %from, saying = M::NAME, %why, "an actor is told no more of what it asked for");
             }
             Gone
         })

@@ -5,13 +5,23 @@ use super::routes::{Answer, OPERATOR, look, seen};
 use crate::System;
 use axum::extract::State;
 use axum::http::StatusCode;
+use semver::Version;
 use std::time::Duration;
+use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{ActorView, Named, Pause};
 use teneral_runtime::error::PauseRefused;
 
+/// Writes an order down, with the version of the code that it meets, or else the one that is wanted.
+pub(super) fn ordered(system: &System, addr: &Addr, reason: &str, wanted: Option<&Version>, what: &str) {
+    let met = system.actor(addr).ok().map(|actor| actor.info());
+    let version = met.as_ref().map(|info| &info.version).or(wanted).map(tracing::field::display);
+    let (kind, generation) = (addr.kind(), met.as_ref().map(|info| info.generation.0));
+    tracing::info!(actor = %addr, kind, version, generation, reason, "{what}");
+}
+
 pub(super) async fn pause(State(system): State<System>, Asked(body): Asked<Pause>) -> Answer<ActorView> {
-    tracing::info!(actor = %body.actor, reason = body.reason, "a pause was asked for");
+    ordered(&system, &body.actor, &body.reason, None, "a pause was asked for");
     let actor = system.up(&body.actor).await?;
     let (pausing, max) = (actor.clone(), Duration::from_millis(body.max_ms));
     let paused = look(&system, move |_| Ok(pausing.pause(OPERATOR, max))).await?;
@@ -26,13 +36,13 @@ fn not_paused(refused: &PauseRefused) -> ApiError {
 }
 
 pub(super) async fn resume(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
-    tracing::info!(actor = %body.actor, reason = body.reason, "its resumption was asked for");
+    ordered(&system, &body.actor, &body.reason, None, "its resumption was asked for");
     system.up(&body.actor).await?.resume(OPERATOR);
     seen(&system, &body.actor).await
 }
 
 pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
-    tracing::info!(actor = %body.actor, reason = body.reason, "a restart was asked for");
+    ordered(&system, &body.actor, &body.reason, None, "a restart was asked for");
     let actor = match system.actor(&body.actor) {
         Ok(actor) => actor,
         Err(_) => {

@@ -223,7 +223,7 @@ async fn state(State(system): State<System>, Path(actor): Path<String>) -> Answe
 
 async fn start(State(system): State<System>, Asked(body): Asked<Start>) -> Answer<ActorView> {
     let Start { actor, version, args, reason } = body;
-    tracing::info!(%actor, reason, "a start was asked for");
+    care::ordered(&system, &actor, &reason, version.as_ref(), "a start was asked for");
     let launch = Launch { version, options: ActorOptions::permanent() };
     let started = system.define_json(&actor, launch, &args.to_string()).await?;
     let definition = definition(&system, actor.path()).await?;
