@@ -10,6 +10,7 @@ mod carts;
 mod configured;
 mod faults;
 mod harness;
+mod ingress;
 mod laws;
 mod lifecycle;
 mod native;
@@ -35,6 +36,7 @@ fn main() {
         carts::tests(),
         configured::tests(),
         faults::tests(),
+        ingress::tests(),
         laws::tests(),
         lifecycle::tests(),
         native::tests(),

@@ -14,6 +14,7 @@ mod failure;
 mod freeze;
 mod help;
 mod host;
+mod listen;
 mod log;
 mod new;
 mod output;

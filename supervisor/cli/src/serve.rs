@@ -7,6 +7,7 @@
 
 use crate::config::{self, Flags, Serving};
 use crate::failure::Failure;
+use crate::listen::Listening;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
@@ -66,9 +67,10 @@ async fn serve(serving: &Serving, options: Options) -> Result<ExitCode, Failure>
     // Had before anybody comes back, whose state is used up by that.
     let socket = Socket::listen(&serving.dir).map_err(|error| of_socket(&error))?;
     let socket = socket.with_connections_max(serving.connections_max);
+    let listening = Listening::begin(&system, serving).await?;
     let done = tokio::select! {
         never = socket.serve(system.routes()) => match never {},
-        done = live(&system, serving, &mut signals) => done,
+        done = live(&system, serving, listening, &mut signals) => done,
     };
     // Whoever cut it off does not wait for callers.
     if done.is_ok() {
@@ -78,7 +80,12 @@ async fn serve(serving: &Serving, options: Options) -> Result<ExitCode, Failure>
 }
 
 /// From the first actor that comes back to the last one that is kept.
-async fn live(system: &System, serving: &Serving, signals: &mut Signals) -> Result<ExitCode, Failure> {
+async fn live(
+    system: &System,
+    serving: &Serving,
+    listening: Listening,
+    signals: &mut Signals,
+) -> Result<ExitCode, Failure> {
     let whole = tokio::select! {
         back = system.start_defined() => Some(back.map_err(|error| of_system(&error))?),
         () = signals.next() => None,
@@ -89,8 +96,13 @@ async fn live(system: &System, serving: &Serving, signals: &mut Signals) -> Resu
         let (pid, actors, profile) = (std::process::id(), system.actors().len(), serving.profile.as_str());
         tracing::info!(dir = %serving.dir.display(), pid, actors, profile, "ready");
         notify(b"READY=1");
-        signals.next().await;
+        tokio::select! {
+            never = listening.serve() => match never {},
+            () = signals.next() => {}
+        }
     }
+    // Before the actors stop: whoever is inside has an answer.
+    listening.close(serving.stop_timeout / 6).await;
     end(system, serving.stop_timeout, signals).await
 }
 

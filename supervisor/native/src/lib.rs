@@ -36,6 +36,7 @@
 //! * [`host`]: how one becomes an actor, and the tokio that they work on
 //! * [`call`]: what a message's work may do
 //! * [`grants`]: which kinds may use what
+//! * [`routes`]: which request from outside is which message
 //! * `http`, `file`, `clock`: those that are built in
 #![forbid(unsafe_code)]
 
@@ -45,6 +46,7 @@ mod file;
 pub mod grants;
 pub mod host;
 mod http;
+pub mod routes;
 mod streams;
 
 pub use call::{Call, Refused};

@@ -29,6 +29,7 @@
 //! * `shelf`: artifacts, and who needs them
 //! * `json`: actors spoken to by the names of their messages
 //! * [`served`]: the control socket
+//! * [`ingress`]: requests from outside that become asks
 //! * `natives`: the host's own actors
 //! * `library`: store, gate and loader behind the two ports that ask for code
 #![forbid(unsafe_code)]
@@ -36,6 +37,7 @@
 mod defined;
 pub mod error;
 pub mod events;
+pub mod ingress;
 mod json;
 mod library;
 mod moves;

@@ -31,7 +31,7 @@ pub struct System {
 #[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
-    library: Arc<Library>,
+    pub(crate) library: Arc<Library>,
     pub(crate) upgrades: Upgrades,
     upgrade: UpgradeOptions,
     pub(crate) natives: teneral_native::Host,

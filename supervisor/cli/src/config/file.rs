@@ -89,6 +89,11 @@ impl Table {
         Some(self.entries.swap_remove(place).2)
     }
 
+    /// All that stands in it, where names are the writer's own. From here on there is nothing left to refuse.
+    pub(crate) fn take_all(&mut self) -> Vec<(String, At, Item)> {
+        std::mem::take(&mut self.entries)
+    }
+
     /// The table at a key, to take from; what stands there and is none is refused.
     pub(crate) fn table(&mut self, key: &'static str, problems: &mut Problems) -> Option<&mut Table> {
         if !self.known.contains(&key) {

@@ -4,6 +4,7 @@
 //!
 //! * `settings`: the keys with one value each
 //! * `value`: how values are written
+//! * `grants`, `routes`: the tables of another shape
 //! * `file`: a file as a tree whose parts know their lines, and refuses what nobody takes
 //! * `problems`: all that is wrong
 //! * `show`: `teneral config show`
@@ -12,7 +13,9 @@
 //! [`file::Table`], it says what is wrong to the [`problems::Problems`], and [`Config::rows`] asks it for its rows.
 
 pub(crate) mod file;
+mod grants;
 pub(crate) mod problems;
+mod routes;
 mod settings;
 pub(crate) mod show;
 mod value;
@@ -165,6 +168,16 @@ pub(crate) fn load(flags: &Flags) -> Result<Config, Failure> {
     for setting in SETTINGS {
         origins.push(setting.resolve(file.as_mut(), &said, &mut serving, &mut problems));
     }
+    let mut tables = Vec::new();
+    if let Some(file) = &mut file {
+        let (granted, routed);
+        (serving.grants, granted) = grants::take(file, &mut problems);
+        (serving.routes, routed) = routes::take(file, &mut problems);
+        tables.extend(granted.into_iter().chain(routed));
+    }
+    if serving.http_listen.is_none() && !serving.routes.is_empty() {
+        problems.elsewhere("there are routes, and http.listen does not say where they are".to_owned());
+    }
     if let Some(file) = file {
         let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();
         file.end(&keys, &mut problems);
@@ -177,7 +190,7 @@ pub(crate) fn load(flags: &Flags) -> Result<Config, Failure> {
         unit: setting.unit,
         from: origin.to_string(),
     });
-    let rows = shown.collect();
+    let rows = shown.chain(tables).collect();
     Ok(Config { serving, rows })
 }
 

@@ -2,13 +2,15 @@
 //! they go. The defaults are those of the parts that they go to.
 
 use super::value::{Format, Slot};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use teneral::api::CONNECTIONS_MAX;
+use teneral::ingress::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, Ingress, Routes};
 use teneral::loader::{LoaderLimits, Policy};
 use teneral::store::ARTIFACT_BYTES_MAX;
 use teneral::trust::Profile;
-use teneral::{Options, RuntimeConfig, UpgradeOptions};
+use teneral::{Grants, Options, RuntimeConfig, UpgradeOptions};
 
 /// All that a host is told before it starts.
 #[derive(Debug)]
@@ -33,6 +35,14 @@ pub(crate) struct Serving {
     pub(crate) connections_max: usize,
     /// Upgrades, where a request does not say.
     upgrade: UpgradeOptions,
+    /// Where the service's own routes are listened for, if anywhere.
+    pub(crate) http_listen: Option<SocketAddr>,
+    http_connections_max: usize,
+    http_body_bytes_max: usize,
+    /// Which request is which message.
+    pub(crate) routes: Routes,
+    /// Which kinds may use the host's HTTP client, files and clock.
+    pub(crate) grants: Grants,
 }
 
 impl Serving {
@@ -49,6 +59,11 @@ impl Serving {
             artifact_bytes_max: Policy::standard().bytes_max,
             connections_max: CONNECTIONS_MAX,
             upgrade: UpgradeOptions::new(),
+            http_listen: None,
+            http_connections_max: HTTP_CONNECTIONS_MAX,
+            http_body_bytes_max: HTTP_BODY_BYTES_MAX,
+            routes: Routes::none(),
+            grants: Grants::none(),
         }
     }
 
@@ -60,7 +75,18 @@ impl Serving {
         options.loader = self.loader;
         options.gate.bytes_max = self.artifact_bytes_max;
         options.upgrade = self.upgrade;
+        options.grants = self.grants.clone();
         options
+    }
+
+    /// What is listened for besides the control socket.
+    pub(crate) fn ingress(&self) -> Option<Ingress> {
+        Some(Ingress {
+            listen: self.http_listen?,
+            connections_max: self.http_connections_max,
+            body_bytes_max: self.http_body_bytes_max,
+            routes: self.routes.clone(),
+        })
     }
 }
 
@@ -148,6 +174,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
         .within(1, THREADS),
     Setting::new("limits.blocking_threads_max", "threads", |all| Slot::Count(&mut all.runtime.blocking_threads_max))
         .within(1, THREADS),
+    Setting::new("http.listen", "address", |all| Slot::Address(&mut all.http_listen)),
+    Setting::new("http.connections_max", "connections", |all| Slot::Count(&mut all.http_connections_max))
+        .within(1, 65_536),
+    Setting::new("http.body_bytes_max", "bytes", |all| Slot::Bytes(&mut all.http_body_bytes_max))
+        .within(1, MEMORY_BYTES),
     Setting::new("upgrade.max_pause", "time", |all| Slot::Time(&mut all.upgrade.max_pause)).within(1, DAY_MS),
     Setting::new("upgrade.quiesce_timeout", "time", |all| Slot::Time(&mut all.upgrade.quiesce_timeout))
         .within(1, DAY_MS),

@@ -3,6 +3,7 @@
 use super::file::{Item, Node, folder};
 use jiff::SignedDuration;
 use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use teneral::trust::Profile;
@@ -28,6 +29,7 @@ const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 <
 #[derive(Debug)]
 pub(crate) enum Slot<'a> {
     Path(&'a mut PathBuf),
+    Address(&'a mut Option<SocketAddr>),
     Time(&'a mut Duration),
     Count(&'a mut usize),
     Bytes(&'a mut usize),
@@ -51,6 +53,7 @@ impl Slot<'_> {
     pub(crate) fn show(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
+            Self::Address(address) => address.map_or_else(|| "none".to_owned(), |address| address.to_string()),
             Self::Time(time) => shown(**time),
             Self::Count(number) | Self::Bytes(number) => number.to_string(),
             Self::FileBytes(number) => number.to_string(),
@@ -77,6 +80,12 @@ impl Slot<'_> {
     pub(crate) fn set(self, given: Given<'_>, bounds: (u64, u64)) -> Result<(), String> {
         match self {
             Self::Path(path) => *path = given.path()?,
+            Self::Address(address) => {
+                let wanted = "an address and a port, as in \"127.0.0.1:8080\"";
+                let text = given.text(wanted)?;
+                let read = text.parse().map_err(|_| format!("takes {wanted}, not {text:?}"))?;
+                *address = Some(read);
+            }
             Self::Time(time) => {
                 let read = time_of(given.text("a time as a text, as in \"5s\" or \"200ms\"")?)?;
                 let millis = u64::try_from(read.as_millis()).unwrap_or(u64::MAX);
@@ -162,7 +171,7 @@ fn sized(number: u64) -> Result<usize, String> {
     usize::try_from(number).map_err(|_| format!("is {number}, which this machine cannot count"))
 }
 
-fn time_of(text: &str) -> Result<Duration, String> {
+pub(super) fn time_of(text: &str) -> Result<Duration, String> {
     let span = text.parse::<SignedDuration>();
     let span = span.map_err(|_| format!("takes a number and a unit, as in \"5s\" or \"200ms\", not {text:?}"))?;
     Duration::try_from(span).map_err(|_| format!("takes no negative time, and {text:?} is one"))

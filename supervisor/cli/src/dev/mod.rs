@@ -16,6 +16,7 @@ use crate::cargo::{CargoError, Library, Workspace};
 use crate::config::{self, Flags, Serving};
 use crate::failure::Failure;
 use crate::host::json;
+use crate::listen::Listening;
 use crate::serve::{self, Signals};
 use host::{Host, Round};
 use saying::Saying;
@@ -96,13 +97,14 @@ async fn develop(options: &Dev, serving: &Serving, workspace: Workspace) -> Resu
     let system = serve::open(system).await?;
     let socket = Socket::listen(&serving.dir).map_err(|error| serve::of_socket(&error))?;
     let socket = socket.with_connections_max(serving.connections_max);
+    let listening = Listening::begin(&system, serving).await?;
     let changes = Changes::watch(&workspace.root)?;
     let upgrade = serving.options().upgrade;
     let host = Host { system: system.clone(), args: options.args.to_string(), upgrade, says };
     system.enter(Phase::Starting);
     let done = tokio::select! {
         never = socket.serve(system.routes()) => match never {},
-        done = live(&host, serving, workspace, changes, &mut signals) => done,
+        done = live(&host, (serving, listening), workspace, changes, &mut signals) => done,
     };
     // Whoever cut it off does not wait for callers.
     if done.is_ok() {
@@ -114,7 +116,7 @@ async fn develop(options: &Dev, serving: &Serving, workspace: Workspace) -> Resu
 /// From the first actor that comes back to the last one that is kept.
 async fn live(
     host: &Host,
-    serving: &Serving,
+    (serving, listening): (&Serving, Listening),
     workspace: Workspace,
     changes: Changes,
     signals: &mut Signals,
@@ -122,12 +124,16 @@ async fn live(
     let work = async {
         host.come_back().await?;
         host.system.enter(Phase::Serving);
-        rounds(host, workspace, changes).await
+        tokio::select! {
+            never = listening.serve() => match never {},
+            ended = rounds(host, workspace, changes) => ended,
+        }
     };
     let ended = tokio::select! {
         ended = work => ended,
         () = signals.next() => Ok(End::Stop),
     };
+    listening.close(serve::LAST_WORDS).await;
     let stopped = serve::end(&host.system, serving.stop_timeout, signals).await;
     let ended = ended?;
     match ended {

@@ -6,6 +6,7 @@
 //! * [`event`]: what watchers are told
 //! * [`socket`]: who is listened to, and within which bounds
 //! * [`caller`]: who that is
+//! * [`http`]: a listener for everybody, who may ask nothing of this
 //! * [`client`]: the other end; [`mod@watch`]: the same for what happens
 //!
 //! The host's handlers are elsewhere: they know a system, and this crate knows none.
@@ -14,6 +15,7 @@ pub mod caller;
 pub mod client;
 pub mod error;
 pub mod event;
+pub mod http;
 pub mod json;
 pub mod socket;
 pub mod watch;
@@ -22,6 +24,7 @@ pub mod wire;
 pub use caller::{Caller, Watching};
 pub use client::Client;
 pub use error::ApiError;
+pub use http::{HttpListener, ListenError};
 pub use socket::{Socket, SocketError};
 pub use watch::{Told, Watch};
 

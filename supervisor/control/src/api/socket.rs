@@ -20,21 +20,21 @@ use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How long a caller may take for the head of a request, and how long an idle connection is kept.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a caller that is turned away may take to ask, and to listen; a watcher, to hear that the host stops.
 const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 /// Largest head of a request.
-const HEAD_BYTES_MAX: usize = 64 << 10;
+pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// How long to wait after the kernel refused a connection: it has no descriptor left.
-const BREATH: Duration = Duration::from_millis(50);
+pub(super) const BREATH: Duration = Duration::from_millis(50);
 
 /// Why the socket cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -240,7 +240,7 @@ async fn converse(
 
 /// Says why and closes. The first words of the request are let come and dropped: a caller is to ask before it is
 /// answered.
-async fn turn_away(mut stream: UnixStream, why: &ApiError) {
+pub(super) async fn turn_away(mut stream: impl AsyncRead + AsyncWrite + Unpin, why: &ApiError) {
     let mut dropped = [0; 4 << 10];
     if tokio::time::timeout(TURNED_AWAY, stream.read(&mut dropped)).await.is_err() {
         return;

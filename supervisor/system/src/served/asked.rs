@@ -40,7 +40,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
 }
 
 /// The whole body, in bounded time. One that says itself that it is over its bound is refused unread.
-pub(super) async fn whole<S: Send + Sync>(request: Request, state: &S, bytes_max: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn whole<S: Send + Sync>(request: Request, state: &S, bytes_max: usize) -> Result<Bytes, ApiError> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let is_over = |length: &u64| *length > bytes_max as u64 && !cfg!(feature = "bug-r19");
     if let Some(length) = length.filter(is_over) {

@@ -20,6 +20,7 @@ mod upgrades;
 mod watched;
 
 use crate::System;
+pub(crate) use asked::whole;
 use jiff::Timestamp;
 pub use phase::Phase;
 pub(crate) use phase::Stage;
