@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod applied;
+mod audit;
 mod authoring;
 mod carts;
 mod configured;
@@ -33,6 +34,7 @@ fn main() {
     let tests: Vec<Test> = [
         applied::tests(),
         authoring::tests(),
+        audit::tests(),
         carts::tests(),
         configured::tests(),
         faults::tests(),

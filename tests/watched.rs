@@ -153,6 +153,9 @@ fn a_watcher_is_told_of_artifacts_defaults_keys_and_dead_letters() {
     assert_eq!(watching.next("artifact_refused")["code"], "GATE-ELF");
     served.says(&["kind", "set-default", "counter", "1.0.0"]);
     assert_eq!(watching.next("default_changed")["version"], "1.0.0");
+    served.push(&["probe-v1"]);
+    served.says(&["artifact", "remove", "probe", "1.0.0"]);
+    assert_eq!(watching.next("artifact_removed")["kind"], "probe");
     served.says(&["key", "generate", "team", "--no-password"]);
     served.says(&["key", "trust", "team.pub"]);
     let key = watching.next("key_trusted");

@@ -64,6 +64,9 @@ enum Command {
     /// Move a host's actors to another version while they live
     #[command(subcommand)]
     Upgrade(host::upgrade::Command),
+    /// Look at who had a host do what, and what came of it
+    #[command(subcommand)]
+    Audit(host::audit::Command),
     /// Look at messages that went nowhere
     #[command(subcommand)]
     DeadLetter(host::dead_letter::Command),
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
         Command::Artifact(command) => artifact::run(&command),
         Command::Actor(command) => host::actor::run(command),
         Command::Kind(command) => host::kind::run(command),
+        Command::Audit(command) => host::audit::run(&command),
         Command::DeadLetter(command) => host::dead_letter::run(&command),
         Command::Apply(options) => host::apply::run(&options),
         Command::Upgrade(command) => host::upgrade::run(command),

@@ -5,6 +5,7 @@
 //! layout of this crate:
 //!
 //! * [`port`]: [`Store`], what the floors above use, and [`DiskFault`], how its tests break the disk
+//! * [`audit`]: who had the host do what
 //! * [`record`]: what is stored, as plain data
 //! * [`error`]: why not, one code a cause
 //! * `embedded`: the port over redb and a directory; `db`, `dir`, `lock`, `disk`, `envelope` are its parts
@@ -12,6 +13,7 @@
 //! The directory holds `format` (who wrote it, checked first), `lock`, `teneral.redb` and `artifacts/<digest>`.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod db;
 mod dir;
 mod disk;
@@ -23,6 +25,7 @@ mod marks;
 pub mod port;
 pub mod record;
 
+pub use audit::{AUDIT_ENTRIES_MAX, Audit, Audited, Ledger};
 pub use embedded::{ARTIFACT_BYTES_MAX, EmbeddedStore, digest_of};
 pub use error::{CODES, StoreError};
 pub use lock::holder_of;

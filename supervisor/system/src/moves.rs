@@ -16,6 +16,8 @@ pub struct Wish {
     pub to: String,
     /// Within which bounds.
     pub options: UpgradeOptions,
+    /// Who asks; journalled. None: whoever the system was opened for.
+    pub who: Option<String>,
     /// Why; journalled.
     pub why: String,
     /// What the caller calls its request: see [`Plan::requested_as`].
@@ -25,7 +27,7 @@ pub struct Wish {
 impl Wish {
     /// Without a reason and without a name.
     pub fn new(target: impl Into<Target>, to: &str, options: UpgradeOptions) -> Self {
-        Self { target: target.into(), to: to.to_owned(), options, why: String::new(), request: None }
+        Self { target: target.into(), to: to.to_owned(), options, who: None, why: String::new(), request: None }
     }
 }
 
@@ -157,7 +159,7 @@ impl System {
     }
 
     fn request(&self, wish: Wish) -> Result<Request, SystemError> {
-        let Wish { target, to, options, why, request: name } = wish;
+        let Wish { target, to, options, who, why, request: name } = wish;
         let mut notes = Vec::new();
         let actors: Vec<Addr> = match target {
             Target::Actors(actors) => actors,
@@ -175,7 +177,8 @@ impl System {
                 all.iter().map(|actor| actor.addr().clone()).collect()
             }
         };
-        let request = Request::new(&*self.inner().who, actors, &parse(&to)?);
+        let who = who.unwrap_or_else(|| self.inner().who.clone());
+        let request = Request::new(who, actors, &parse(&to)?);
         Ok(Request { options, why, name, notes, ..request })
     }
 

@@ -1,5 +1,6 @@
 //! What the store holds and who needs it: an artifact is taken away only when nobody would miss it.
 
+use crate::events::Happened;
 use crate::system::parse;
 use crate::{System, SystemError};
 use semver::Version;
@@ -22,6 +23,7 @@ impl System {
             return Err(SystemError::InUse { kind: kind.to_owned(), version, needed });
         }
         self.store().remove(&release)?;
+        self.say(|| Happened::ArtifactRemoved { kind: release.kind.clone(), version: release.version.clone() });
         Ok(release)
     }
 

@@ -411,11 +411,16 @@ impl Plan {
         serde_json::to_string_pretty(self).map_err(|error| UpgradeError::Plan(error.to_string()))
     }
 
+    /// The plan with who asks for it, for journal and report.
+    #[must_use]
+    pub fn asked_by(self, who: &str) -> Self {
+        Self { who: who.to_owned(), ..self }
+    }
+
     /// The plan with a reason, for journal and report.
     #[must_use]
-    pub fn because(mut self, why: &str) -> Self {
-        why.clone_into(&mut self.why);
-        self
+    pub fn because(self, why: &str) -> Self {
+        Self { why: why.to_owned(), ..self }
     }
 
     /// A plan with the name of the request that it is for: the host runs one upgrade of that name, ever, and refuses

@@ -37,7 +37,7 @@ pub(crate) use value::Format;
 const FILE: &str = "teneral.toml";
 
 /// Which host.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Where {
     /// The host's directory; without it TENERAL_DIR, or what the configuration says, or .teneral
     #[arg(long, value_name = "DIR")]

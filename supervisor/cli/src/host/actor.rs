@@ -134,6 +134,8 @@ pub(crate) struct SayOptions {
     #[arg(value_parser = parsed, value_name = "JSON", default_value = "{}")]
     body: Value,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     host: Host,
 }
 
@@ -321,7 +323,8 @@ fn each<T: Serialize + DeserializeOwned>(
     Ok(failed.unwrap_or(ExitCode::SUCCESS))
 }
 
-fn said(SayOptions { actor, message, body, mut host }: SayOptions) -> (Host, Say) {
+fn said(SayOptions { actor, message, body, why, host }: SayOptions) -> (Host, Say) {
+    let mut host = host.because(&why);
     let timeout_ms = Some(host.waits().millis());
     (host, Say { actor, message, body, timeout_ms })
 }

@@ -21,6 +21,8 @@ pub(crate) struct Push {
     #[arg(required = true)]
     files: Vec<PathBuf>,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     host: Host,
 }
 
@@ -58,7 +60,8 @@ pub(crate) fn remove(Remove { kind, version, why, host }: &Remove) -> Result<Exi
 ///
 /// # Errors
 /// [`Failure`]: a file cannot be read; what the host says. Those before it are in the store.
-pub(crate) fn push(Push { files, host }: &Push) -> Result<ExitCode, Failure> {
+pub(crate) fn push(Push { files, why, host }: &Push) -> Result<ExitCode, Failure> {
+    let host = &host.because(why);
     let mut pushed = Vec::with_capacity(files.len());
     for file in files {
         let release = bring(file, host).map_err(|failure| match pushed.len() {

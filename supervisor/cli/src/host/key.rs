@@ -1,6 +1,6 @@
 //! `teneral key list`, `trust` and `distrust`: whose signatures a host accepts.
 
-use super::{Host, or_dash};
+use super::{Host, Why, or_dash};
 use crate::failure::Failure;
 use crate::sign::Expiry;
 use crate::table::columns;
@@ -30,6 +30,8 @@ pub(crate) struct TrustOptions {
     #[arg(long, value_name = "TIME")]
     expires: Option<Expiry>,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     host: Host,
 }
 
@@ -38,6 +40,8 @@ pub(crate) struct TrustOptions {
 pub(crate) struct Distrust {
     /// The key's id, as `teneral key list` prints it
     id: String,
+    #[command(flatten)]
+    why: Why,
     #[command(flatten)]
     host: Host,
 }
@@ -62,7 +66,8 @@ pub(crate) fn list(List { host }: &List) -> Result<ExitCode, Failure> {
 ///
 /// # Errors
 /// [`Failure`]: the file cannot be read; what the host says.
-pub(crate) fn trust(TrustOptions { file, name, expires, host }: &TrustOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn trust(TrustOptions { file, name, expires, why, host }: &TrustOptions) -> Result<ExitCode, Failure> {
+    let host = host.because(why);
     let public = fs::read_to_string(file).map_err(|source| crate::sign::on_file("read", file, source))?;
     let of_file = || file.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
     let body =
@@ -75,7 +80,8 @@ pub(crate) fn trust(TrustOptions { file, name, expires, host }: &TrustOptions) -
 ///
 /// # Errors
 /// [`Failure`]: what the host says.
-pub(crate) fn distrust(Distrust { id, host }: &Distrust) -> Result<ExitCode, Failure> {
+pub(crate) fn distrust(Distrust { id, why, host }: &Distrust) -> Result<ExitCode, Failure> {
+    let host = host.because(why);
     let path = format!("/v1/keys/{}/distrust", part(id));
     let done: Distrusted = host.call(async |client| client.post(&path, &()).await)?;
     host.print(&done, |done| {

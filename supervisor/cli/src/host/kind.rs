@@ -1,6 +1,6 @@
 //! `teneral kind`: what there is of a kind, and which version new actors get.
 
-use super::{Host, or_dash};
+use super::{Host, Why, or_dash};
 use crate::failure::Failure;
 use crate::table::{columns, words};
 use semver::Version;
@@ -45,6 +45,8 @@ pub(crate) struct SetDefaultOptions {
     /// Its version
     version: Version,
     #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
     host: Host,
 }
 
@@ -60,7 +62,8 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             let detail: KindDetail = host.call(async |client| client.get(&path).await)?;
             host.print(&detail, shown)
         }
-        Command::SetDefault(SetDefaultOptions { kind, version, host }) => {
+        Command::SetDefault(SetDefaultOptions { kind, version, why, host }) => {
+            let host = host.because(&why);
             let body = SetDefault { kind, version };
             let done: Value = host.call(async |client| client.post("/v1/kinds/set-default", &body).await)?;
             host.print(&done, |_| format!("new actors of {} get {}\n", body.kind, body.version))

@@ -2,11 +2,12 @@
 //!
 //! * `apply`: all of them from one file
 //! * `watch`, `progress`: what happens, while somebody looks
-//! * `actor`, `artifact`, `dead_letter`, `key`, `kind`, `status`, `upgrade`: the verbs, by what they are about
+//! * `actor`, `artifact`, `audit`, `dead_letter`, `key`, `kind`, `status`, `upgrade`: the verbs, by what they are about
 
 pub(crate) mod actor;
 pub(crate) mod apply;
 pub(crate) mod artifact;
+pub(crate) mod audit;
 pub(crate) mod dead_letter;
 pub(crate) mod key;
 pub(crate) mod kind;
@@ -37,7 +38,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Which host, and how to print.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Host {
     #[command(flatten)]
     place: Where,
@@ -51,12 +52,15 @@ pub(crate) struct Host {
     /// What the host may take beyond `timeout`, where it heeds that itself.
     #[arg(skip)]
     grace: Duration,
+    /// Why it is to change something, for its audit, where the request does not say it by itself.
+    #[arg(skip)]
+    reason: String,
 }
 
-/// Why, for logs and journals.
+/// Why, for the audit, for logs and journals.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Why {
-    /// Why, for the host's log and journals
+    /// Why, for the host's audit, log and journals
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) reason: String,
 }
@@ -67,10 +71,26 @@ pub(crate) struct Why {
 struct Late(Duration);
 
 impl Host {
+    fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::new(&self.place.dir()?).on_behalf_of(&typed()).because(&self.reason))
+    }
+
+    fn because(&self, Why { reason }: &Why) -> Self {
+        Self { reason: reason.clone(), ..self.clone() }
+    }
+
+    /// As [`Host::call`] of an upgrade, whose steps are shown when it takes a while.
+    fn at_work<T>(&self, of: progress::Of, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
+        self.call(async |client| match self.json {
+            true => ask(client).await,
+            false => progress::shown(&client.clone(), of, ask(client)).await,
+        })
+    }
+
     /// Has the host do something, and says on a terminal that it is at work when it takes a while.
     fn call<T>(&self, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
         let runtime = runtime()?;
-        let client = Client::new(&self.place.dir()?);
+        let client = self.client()?;
         let (shows, begun) = (std::io::stderr().is_terminal(), Instant::now());
         let within = self.timeout.map(|Span(time)| time + self.grace);
         let mut shown = false;
@@ -106,14 +126,6 @@ impl Host {
         *self.timeout.get_or_insert(Span(ACTOR_TIMEOUT))
     }
 
-    /// As [`Host::call`] of an upgrade, whose steps are shown when it takes a while.
-    fn at_work<T>(&self, of: progress::Of, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
-        self.call(async |client| match self.json {
-            true => ask(client).await,
-            false => progress::shown(&client.clone(), of, ask(client)).await,
-        })
-    }
-
     /// Prints an answer as JSON, or as `people` read it.
     fn print<T: Serialize>(&self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<ExitCode, Failure> {
         if self.json {
@@ -123,6 +135,13 @@ impl Host {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// The command, without what it is about: the host's audit has that by itself.
+fn typed() -> String {
+    let words = std::env::args().skip(1).take(2).take_while(|word| !word.starts_with('-'));
+    let plain = |word: &String| word.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
+    words.take_while(plain).collect::<Vec<_>>().join(" ")
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {

@@ -2,7 +2,7 @@
 
 use super::progress::Of;
 use super::watch::{Line, Next, stopped};
-use super::{Host, Span, or_dash, selector};
+use super::{Host, Span, Why, or_dash, selector};
 use crate::failure::Failure;
 use crate::output::{json_lines, print_on};
 use crate::table::columns;
@@ -157,6 +157,8 @@ pub(crate) struct Status {
 pub(crate) struct Cancel {
     /// The upgrade's id
     id: String,
+    #[command(flatten)]
+    why: Why,
     #[command(flatten)]
     host: Host,
 }
@@ -353,7 +355,8 @@ fn steps(view: &UpgradeView) -> String {
     text + &columns(&rows)
 }
 
-fn cancel(Cancel { id, host }: &Cancel) -> Result<ExitCode, Failure> {
+fn cancel(Cancel { id, why, host }: &Cancel) -> Result<ExitCode, Failure> {
+    let host = host.because(why);
     let path = format!("/v1/upgrades/{}/cancel", part(id));
     let done: Value = host.call(async |client| client.post(&path, &Value::Null).await)?;
     let cancelled = done["cancelled"] == true;

@@ -113,9 +113,8 @@ impl Host {
         path: &str,
         show: impl AsyncFnOnce(Client, Watch) -> Result<ExitCode, Failure>,
     ) -> Result<ExitCode, Failure> {
-        let (runtime, dir) = (super::runtime()?, self.place.dir()?);
+        let (runtime, client) = (super::runtime()?, self.client()?);
         runtime.block_on(async {
-            let client = Client::new(&dir);
             let watched = async {
                 let watch = client.watch(path).await?;
                 show(client.clone(), watch).await

@@ -1,13 +1,13 @@
 //! The caller's end of the control socket: one request, one connection.
 
-use crate::api::{ApiError, SOCKET, Watch};
+use crate::api::{ApiError, REASON_HEADER, SOCKET, Watch};
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, Connection, Parts, SendRequest};
 use hyper_util::rt::TokioIo;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::future::poll_fn;
@@ -28,13 +28,30 @@ const EARLY_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
+    agent: String,
+    reason: String,
 }
 
 impl Client {
     /// For the host in `dir`. Nothing is connected yet.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { socket: dir.join(SOCKET) }
+        let agent = concat!("teneral/", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { socket: dir.join(SOCKET), agent, reason: String::new() }
+    }
+
+    /// Says which command it asks for, for the host's audit.
+    #[must_use]
+    pub fn on_behalf_of(mut self, command: &str) -> Self {
+        self.agent = format!(concat!("teneral/", env!("CARGO_PKG_VERSION"), " ({})"), command);
+        self
+    }
+
+    /// Says why, for the host's audit.
+    #[must_use]
+    pub fn because(mut self, reason: &str) -> Self {
+        reason.clone_into(&mut self.reason);
+        self
     }
 
     /// Asks for something.
@@ -123,6 +140,10 @@ impl Client {
         body: Vec<u8>,
     ) -> Result<Request<Body>, ApiError> {
         let mut request = Request::builder().method(method).uri(path).header(header::HOST, "teneral");
+        request = request.header(header::USER_AGENT, &self.agent);
+        if !self.reason.is_empty() {
+            request = request.header(REASON_HEADER, part(&self.reason));
+        }
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -199,4 +220,10 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 #[must_use]
 pub fn part(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// A text that [`part`] wrote. What is no UTF-8 in it becomes a replacement character.
+#[must_use]
+pub fn text_of(part: &str) -> String {
+    percent_decode_str(part).decode_utf8_lossy().into_owned()
 }

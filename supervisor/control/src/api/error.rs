@@ -68,6 +68,12 @@ impl ApiError {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response<Body> {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(header::CONTENT_TYPE, "application/json")], self.body()).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], self.body()).into_response();
+        response.extensions_mut().insert(Code(self.code));
+        response
     }
 }
+
+/// The stable code of an answer that is an error, in the answer's extensions: for whoever writes down what came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code(pub Box<str>);

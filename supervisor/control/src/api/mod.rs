@@ -5,7 +5,7 @@
 //! * [`error`]: the one shape of an error
 //! * [`event`]: what watchers are told
 //! * [`socket`]: who is listened to, and within which bounds
-//! * [`caller`]: who that is
+//! * [`caller`]: who that is; [`rate`]: how often they may ask
 //! * [`http`]: a listener for everybody, who may ask nothing of this
 //! * [`client`]: the other end; [`mod@watch`]: the same for what happens
 //!
@@ -17,6 +17,7 @@ pub mod error;
 pub mod event;
 pub mod http;
 pub mod json;
+pub mod rate;
 pub mod socket;
 pub mod watch;
 pub mod wire;
@@ -44,3 +45,9 @@ pub const WATCHERS_MAX: usize = 16;
 
 /// How often a watcher is told something, if only that the host is alive.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// The path that always answers, and is not charged to what else its caller asks.
+pub const HEALTH: &str = "/v1/health";
+
+/// The header that says why something is to change, percent-encoded UTF-8.
+pub const REASON_HEADER: &str = "teneral-reason";

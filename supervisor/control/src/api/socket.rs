@@ -4,9 +4,11 @@
 //! enter, only the user can open it, and the kernel is asked who is at the other end. A caller has a bounded time for
 //! the head of its request, the number of callers is bounded, and what a body may have is the handlers' to say.
 
-use crate::api::{ApiError, CONNECTIONS_MAX, Caller, SOCKET, Watching};
+use crate::api::rate::{Purse, REFUSED_AFTER, Rates};
+use crate::api::{ApiError, CONNECTIONS_MAX, Caller, HEALTH, SOCKET, Watching};
 use axum::Router;
-use axum::http::{Request, StatusCode};
+use axum::http::{Request, StatusCode, header};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
@@ -32,6 +34,9 @@ const TURNED_AWAY: Duration = Duration::from_secs(1);
 
 /// Largest head of a request.
 pub(super) const HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// How long to let nobody in after somebody was turned away for want of room: turning away must cost little.
+const CROWDED: Duration = Duration::from_millis(5);
 
 /// How long to wait after the kernel refused a connection: it has no descriptor left.
 pub(super) const BREATH: Duration = Duration::from_millis(50);
@@ -100,12 +105,13 @@ struct Within {
     room: Arc<Semaphore>,
     connections_max: usize,
     watching: Watching,
+    rates: Arc<Rates>,
 }
 
 impl Within {
     fn new(connections_max: usize) -> Self {
         let (room, watching) = (Arc::new(Semaphore::new(connections_max)), Watching::among(connections_max));
-        Self { room, connections_max, watching }
+        Self { room, connections_max, watching, rates: Arc::default() }
     }
 }
 
@@ -151,7 +157,12 @@ impl Socket {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _)) => {
+                    let crowded = self.within.room.available_permits() == 0;
                     tokio::spawn(admit(stream, self.within.clone(), self.open.subscribe(), router.clone()));
+                    if crowded {
+                        // Whoever is next is turned away as well, unless somebody leaves meanwhile.
+                        tokio::time::sleep(CROWDED).await;
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a caller of the control socket was not let in");
@@ -216,10 +227,15 @@ async fn converse(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
     let watching = within.watching.another();
-    let service = service_fn(|mut request: Request<Incoming>| {
+    let service = service_fn(async |mut request: Request<Incoming>| {
+        let purse = if request.uri().path() == HEALTH { Purse::Health } else { Purse::Work };
+        if let Err(refused) = within.rates.take(&caller, purse) {
+            tokio::time::sleep(REFUSED_AFTER).await;
+            return Ok(([(header::RETRY_AFTER, "1")], refused).into_response());
+        }
         request.extensions_mut().insert(caller.clone());
         request.extensions_mut().insert(watching.clone());
-        TowerToHyperService::new(router.clone()).call(request)
+        TowerToHyperService::new(router.clone()).call(request).await
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let done = tokio::select! {

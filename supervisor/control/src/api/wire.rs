@@ -437,3 +437,42 @@ pub struct Checked {
     /// they would have another shape.
     pub same_args: Option<bool>,
 }
+
+/// Which entries of the audit, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditPage {
+    /// Only those before this number.
+    pub before: Option<u64>,
+    /// How many at most: 50 when it is left out, 1000 at most.
+    pub limit: Option<usize>,
+    /// The messages that actors were told and asked, instead of what changed the host.
+    pub messages: Option<bool>,
+}
+
+/// One request that was to change something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditView {
+    /// Its number, from 1; the latest 10,000 are kept.
+    pub seq: u64,
+    /// When it came.
+    pub at: Timestamp,
+    /// Which user.
+    pub who: String,
+    /// The user's id, where the kernel said it.
+    pub uid: Option<u32>,
+    /// The caller's process, where the kernel said it.
+    pub pid: Option<i32>,
+    /// What the caller calls itself.
+    pub client: String,
+    /// What was asked for: the path.
+    pub act: String,
+    /// About what.
+    pub what: String,
+    /// Why, if the caller said so.
+    pub reason: String,
+    /// `done`, or the stable code of why not; none: it is at work, or the host died in the middle.
+    pub outcome: Option<String>,
+    /// How long it took, in microseconds; 0 while it has no outcome.
+    pub took_us: u64,
+}

@@ -1,7 +1,8 @@
 //! Whose signatures are accepted.
 
 use super::asked::Asked;
-use super::routes::{Answer, Json, OPERATOR, look};
+use super::audited::Who;
+use super::routes::{Answer, Json, look};
 use crate::{System, SystemError};
 use axum::Router;
 use axum::extract::{Path, State};
@@ -39,10 +40,9 @@ fn key_view(key: &TrustedKey) -> KeyView {
     }
 }
 
-async fn trust(State(system): State<System>, Asked(body): Asked<Trust>) -> Answer<KeyView> {
+async fn trust(State(system): State<System>, Who(by): Who, Asked(body): Asked<Trust>) -> Answer<KeyView> {
     let Trust { public, name, expires } = body;
     let public = PublicKey::parse(&public).map_err(SystemError::from)?;
-    let by = OPERATOR.to_owned();
     let key = TrustedKey { public, name, purpose: KeyPurpose::Release, added: Timestamp::now(), by, expires };
     let view = key_view(&key);
     look(&system, move |system| system.trust(&key)).await?;

@@ -5,10 +5,12 @@
 //! * `care`: what an operator does when something is off
 //! * `upgrades`, `keys`, `letters`, `shelf`: those acts, and what the store holds
 //! * `watched`: what happens, as a stream
+//! * `audited`: who asked for what, and what came of it
 //! * `asked`: requests read, within their bounds
 //! * `refused`: this system's errors in the one shape of the socket
 
 mod asked;
+mod audited;
 mod care;
 mod keys;
 mod letters;

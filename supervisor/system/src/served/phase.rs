@@ -12,11 +12,9 @@ use axum::response::{IntoResponse, Response};
 use semver::Version;
 use std::time::Duration;
 use teneral_control::api::ApiError;
+pub(super) use teneral_control::api::HEALTH;
 use teneral_control::api::wire::Health;
 use tokio::sync::watch;
-
-/// The path that always answers.
-pub(super) const HEALTH: &str = "/v1/health";
 
 /// What a host does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

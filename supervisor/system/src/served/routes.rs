@@ -1,6 +1,7 @@
 //! Which path is which act. Reading is GET, all else is POST.
 
 use super::asked::{Asked, signed, whole};
+use super::audited::{self, Note};
 use super::{care, keys, letters, phase, shelf, upgrades, watched};
 use crate::{Admission, Launch, Stopped, System, SystemError};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -8,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Router, body};
+use axum::{Extension, Router, body};
 use semver::Version;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -67,6 +68,8 @@ pub(super) fn of(system: System) -> Router {
         .merge(shelf::routes())
         .merge(upgrades::routes())
         .merge(watched::routes())
+        .merge(audited::routes())
+        .route_layer(middleware::from_fn_with_state(system.clone(), audited::audited))
         .fallback(no_path)
         .method_not_allowed_fallback(no_path)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
@@ -94,12 +97,14 @@ async fn artifacts(State(system): State<System>) -> Answer<Vec<Release>> {
     Ok(Json(look(&system, System::releases).await?))
 }
 
-async fn push(State(system): State<System>, request: Request) -> Answer<Release> {
+async fn push(State(system): State<System>, request: Request) -> Result<(Extension<Note>, Json<Release>), ApiError> {
     let signed = signed(request.headers())?;
     // One at a time: sixty-four of the largest would be more than a host has.
     let _alone = PUSHES.acquire().await;
     let bytes = whole(request, &(), artifact_bytes_max(&system)).await?;
-    Ok(Json(system.push_bytes(Vec::from(bytes), Admission { signed, older: false }).await?))
+    let release = system.push_bytes(Vec::from(bytes), Admission { signed, older: false }).await?;
+    let what = format!("{} {} {}", release.kind, release.version, release.sha256);
+    Ok((Extension(Note { what, outcome: None }), Json(release)))
 }
 
 fn artifact_bytes_max(system: &System) -> usize {

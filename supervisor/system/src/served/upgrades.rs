@@ -1,13 +1,14 @@
 //! Upgrades asked for, looked at and cancelled.
 
 use super::asked::Asked;
-use super::routes::{Answer, Json, OPERATOR, look};
+use super::audited::{Note, Who};
+use super::routes::{Answer, Json, look};
 use crate::{System, SystemError, Wish};
-use axum::Router;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -103,9 +104,9 @@ async fn first_time(system: &System, request: Option<&str>) -> Result<(), ApiErr
     }
 }
 
-async fn cancel(State(system): State<System>, Path(id): Path<String>) -> Answer<Value> {
+async fn cancel(State(system): State<System>, Who(who): Who, Path(id): Path<String>) -> Answer<Value> {
     let id = known(&system, &id).await?;
-    let cancelled = system.cancel(&id, OPERATOR);
+    let cancelled = system.cancel(&id, &who);
     Ok(Json(json!({ "id": id, "cancelled": cancelled })))
 }
 
@@ -131,21 +132,24 @@ fn upgrade_view(system: &System, id: UpgradeId) -> Result<UpgradeView, SystemErr
     Ok(UpgradeView { id, status: status(ended, running), journal })
 }
 
-fn wish(system: &System, body: Upgrade) -> Wish {
+fn wish(system: &System, who: String, body: Upgrade) -> Wish {
     let Upgrade { target, to, options, reason, request } = body;
     let options = options.unwrap_or_default().or(system.upgrade_options());
-    Wish { why: reason, request, ..Wish::new(target.as_str(), &to.to_string(), options) }
+    Wish { who: Some(who), why: reason, request, ..Wish::new(target.as_str(), &to.to_string(), options) }
 }
 
-async fn plan(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answer<Plan> {
-    Ok(Json(system.plan_of(wish(&system, body)).await?))
+async fn plan(State(system): State<System>, Who(who): Who, Asked(body): Asked<Upgrade>) -> Answer<Plan> {
+    Ok(Json(system.plan_of(wish(&system, who, body)).await?))
 }
 
-async fn run(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answer<Report> {
+/// A report, and what the audit has of it.
+type Reported = Result<(Extension<Note>, Json<Report>), ApiError>;
+
+async fn run(State(system): State<System>, Who(who): Who, Asked(body): Asked<Upgrade>) -> Reported {
     let request = body.request.clone();
     first_time(&system, request.as_deref()).await?;
-    match system.upgrade_of(wish(&system, body)).await {
-        Ok(report) => Ok(Json(report)),
+    match system.upgrade_of(wish(&system, who, body)).await {
+        Ok(report) => Ok((Note::of(&report), Json(report))),
         Err(refused) => {
             // The same request may have begun meanwhile, and be what stands in the way.
             first_time(&system, request.as_deref()).await?;
@@ -154,17 +158,19 @@ async fn run(State(system): State<System>, Asked(body): Asked<Upgrade>) -> Answe
     }
 }
 
-async fn apply(State(system): State<System>, Asked(body): Asked<Apply>) -> Answer<Report> {
+async fn apply(State(system): State<System>, Who(who): Who, Asked(body): Asked<Apply>) -> Reported {
     let Apply { plan, reason, request } = body;
     first_time(&system, request.as_deref()).await?;
     // Through its text, as a file of it: what is no legal plan is refused before anybody looks at it.
     let text = plan.to_json().map_err(SystemError::from)?;
-    let mut plan = Plan::from_json(&text).map_err(SystemError::from)?;
+    // Whoever applies it asks for it, whoever made it.
+    let mut plan = Plan::from_json(&text).map_err(SystemError::from)?.asked_by(&who);
     if !reason.is_empty() {
         plan = plan.because(&reason);
     }
     if let Some(request) = request {
         plan = plan.requested_as(&request);
     }
-    Ok(Json(system.apply(plan).await?))
+    let report = system.apply(plan).await?;
+    Ok((Note::of(&report), Json(report)))
 }
