@@ -10,6 +10,7 @@ mod authoring;
 mod carts;
 mod configured;
 mod faults;
+mod guide;
 mod harness;
 mod ingress;
 mod laws;
@@ -39,6 +40,7 @@ fn main() {
         configured::tests(),
         faults::tests(),
         ingress::tests(),
+        guide::tests(),
         laws::tests(),
         lifecycle::tests(),
         native::tests(),
