@@ -15,6 +15,7 @@ mod harness;
 mod ingress;
 mod laws;
 mod lifecycle;
+mod log_service;
 mod native;
 mod served;
 mod signing;
@@ -43,6 +44,7 @@ fn main() {
         guide::tests(),
         laws::tests(),
         lifecycle::tests(),
+        log_service::tests(),
         native::tests(),
         served::tests(),
         signing::tests(),

@@ -239,6 +239,8 @@ impl System {
     pub async fn start_defined(&self) -> Result<Vec<Defined<CameBack>>, SystemError> {
         let system = self.clone();
         self.blocking("the start of what is defined", move |_| {
+            // Until all are there: what the world says to the first may be for the last.
+            let _held = system.hold_natives();
             let missing = system.store().definitions()?.into_iter();
             let missing = missing.filter(|definition| system.runtime().actor(&definition.addr).is_none());
             let wanted = missing.take_while(|_| system.phase() != Phase::Stopping);
@@ -274,8 +276,8 @@ impl System {
         Ok(CameBack { actor, with_state: true })
     }
 
-    /// Closes the system in order, within `timeout`: lets every defined actor empty its mailbox, keeps its state, and
-    /// then stops all actors. Who still sends to it meanwhile finds it paused, then stopped. A pause that somebody has
+    /// Closes the system in order, within `timeout`: ends what goes on by itself (followed files, wake-ups), lets all
+    /// defined actors empty their mailboxes, keeps their states, and then stops all actors. Who still sends to it meanwhile finds it paused, then stopped. A pause that somebody has
     /// is cancelled, an upgrade's as well.
     ///
     /// An actor whose mailbox is not empty in half the time, or that comes to no message boundary, is saved as it is
@@ -291,11 +293,19 @@ impl System {
         // What would go on filling mailboxes ends before they are emptied.
         self.inner.natives.quiet();
         let mut closed = Vec::with_capacity(definitions.len());
-        for definition in definitions {
-            let addr = definition.addr.clone();
-            let Some(actor) = self.runtime().actor(&addr) else { continue };
+        let running = definitions.into_iter().filter_map(|definition| {
+            let actor = self.runtime().actor(&definition.addr)?;
             // Whoever holds it has no more use for that: what waits is handled, and its state is kept.
             actor.cancel_pause(CLOSING);
+            Some((actor, definition))
+        });
+        let running: Vec<_> = running.collect();
+        // All of them before the first is kept: what one still tells another is in the other's state.
+        while running.iter().any(|(actor, _)| is_at_work(actor)) && Instant::now() < drain_until {
+            tokio::time::sleep(LOOK).await;
+        }
+        for (actor, definition) in running {
+            let addr = definition.addr.clone();
             while actor.info().queued_messages > 0 && Instant::now() < drain_until {
                 tokio::time::sleep(LOOK).await;
             }
@@ -344,6 +354,12 @@ impl System {
         }
         Ok(())
     }
+}
+
+/// Whether it has messages to handle, or effects to deliver.
+fn is_at_work(actor: &ActorRef) -> bool {
+    let info = actor.info();
+    info.queued_messages > 0 || info.outbox_effects > 0
 }
 
 fn definition(actor: &ActorRef, options: &ActorOptions) -> Definition {

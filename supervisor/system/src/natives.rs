@@ -1,6 +1,7 @@
 //! The host's own actors: those that every system has, and those that a service registers.
 
 use crate::{System, SystemError};
+use std::time::Duration;
 use teneral_native::{Grants, Host, Limits, Native, NotNative};
 use teneral_runtime::{ActorRef, Runtime, Start};
 
@@ -22,7 +23,35 @@ fn begin(runtime: &Runtime, start: Start) -> Result<ActorRef, SystemError> {
     runtime.start(start).map_err(|source| SystemError::Start { addr, source })
 }
 
+/// Who holds them while actors come back.
+const STARTING: &str = "start";
+
+/// How long at most.
+const STARTING_MAX: Duration = Duration::from_secs(600);
+
+/// The host's own actors, held: what they are asked meanwhile waits. Dropped, they go on.
+pub(crate) struct Held(Vec<ActorRef>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|native| native.resume(STARTING));
+    }
+}
+
 impl System {
+    /// Holds the host's own actors. Blocks until each is at a message boundary, which is at once.
+    pub(crate) fn hold_natives(&self) -> Held {
+        let mut natives = self.runtime().actors_of(teneral_native_api::KIND);
+        natives.retain(|native| match native.pause(STARTING, STARTING_MAX) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(actor = %native.addr(), %error, "it is not held while actors come back");
+                false
+            }
+        });
+        Held(natives)
+    }
+
     /// Registers an asynchronous actor of the host's own: actors reach it as `native/{name}`, as they reach any actor.
     /// It lives as long as the system; who may use it is its own affair, [`Call::sender`](crate::native::Call::sender)
     /// says who asks. `supervisor/system/examples/native.rs` is one.
