@@ -277,8 +277,8 @@ impl System {
     }
 
     /// Closes the system in order, within `timeout`: ends what goes on by itself (followed files, wake-ups), lets all
-    /// defined actors empty their mailboxes, keeps their states, and then stops all actors. Who still sends to it meanwhile finds it paused, then stopped. A pause that somebody has
-    /// is cancelled, an upgrade's as well.
+    /// defined actors empty their mailboxes, keeps their states, and then stops all actors. Who still sends to one
+    /// meanwhile finds it paused, then stopped. A pause that somebody has is cancelled, an upgrade's as well.
     ///
     /// An actor whose mailbox is not empty in half the time, or that comes to no message boundary, is saved as it is
     /// then, or not at all; what became of each stands in what is returned, by name.

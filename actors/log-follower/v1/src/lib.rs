@@ -1,7 +1,7 @@
 //! Follows a log, and hands its lines to whoever counts them.
 //!
-//! Its place in the log is state, kept in the same turn that hands a chunk on: over upgrades and restarts of the host no
-//! line is lost and none comes twice.
+//! Its place in the log is state, kept in the same turn that hands a chunk on: over upgrades and restarts of the host
+//! no line is lost and none comes twice.
 #![forbid(unsafe_code)]
 
 use log_follower_api::{Again, Begun, Look, Message, Progress, Start};
