@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
 use tempfile::TempDir;
+use teneral::trust::{SecretKey, Signed};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -87,7 +88,9 @@ fn what_is_not_signed_so_is_refused_with_its_code_and_a_hint() {
     says(&dir, &["sign", "counter.so", "--key", "eve.key"]);
     refuses(&dir, 1, "TRUST-KEY", &verify);
     says(&dir, &[&verify[..], &["--key", "eve.pub"]].concat());
-    says(&dir, &["sign", "counter.so", "--key", "ada.key", "--expires", "2026-01-31"]);
+    says(&dir, &["sign", "counter.so", "--key", "ada.key", "--expires", "2999-01-31"]);
+    says(&dir, &verify);
+    as_if_signed_long_ago(&dir);
     refuses(&dir, 1, "TRUST-EXPIRED", &verify);
     says(&dir, &["sign", "counter.so", "--key", "ada.key"]);
     says(&dir, &verify);
@@ -109,6 +112,16 @@ fn what_is_not_signed_so_is_refused_with_its_code_and_a_hint() {
     refuses(&dir, 2, "CLI-FILE", &["sign", "counter.so", "--key", "bob.key"]);
     refuses(&dir, 1, "TRUST-SECRET", &["sign", "counter.so", "--key", "ada.pub"]);
     refuses(&dir, 2, "GATE-FILE", &["sign", "nothing.so", "--key", "ada.key"]);
+}
+
+/// What was signed, with a time that is over, by the same key: the terminal signs nothing that is over already.
+fn as_if_signed_long_ago(dir: &TempDir) {
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("it is there");
+    let over = read("counter.so.release").replace("2999-", "2026-");
+    let secret = SecretKey::open(&read("ada.key"), None).expect("a key without a password");
+    let Signed { release, signature } = secret.sign(over.into_bytes(), "").expect("signed");
+    fs::write(dir.path().join("counter.so.release"), release).expect("it is writable");
+    fs::write(dir.path().join("counter.so.release.minisig"), signature).expect("it is writable");
 }
 
 fn a_key_with_a_password_signs_for_whoever_knows_it() {

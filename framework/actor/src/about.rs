@@ -265,6 +265,6 @@ mod tests {
     fn a_development_build_has_its_number_behind_the_version() {
         assert_eq!(text(&version::<5>("1.0.0", None)), "1.0.0");
         assert_eq!(text(&version::<12>("1.0.0", Some("10"))), "1.0.0+dev.10");
-        assert_eq!(text(&version::<14>("1.0.0+abc", Some("0"))), "1.0.0+abc.dev.0");
+        assert_eq!(text(&version::<15>("1.0.0+abc", Some("0"))), "1.0.0+abc.dev.0");
     }
 }

@@ -460,3 +460,24 @@ fn a_turns_effects_are_bounded() {
     }
     assert_eq!(runtime.dead_letters().total(), 0, "none of them left");
 }
+
+#[test]
+fn a_dead_letter_is_sent_again_as_from_its_sender_or_not_at_all() {
+    let code = Code::new("actor", "1.0.0")
+        .tells(&["Go"])
+        .handle(|_, call, effects| effects.tell(addr("counter/a"), tag("Add"), call.body));
+    let (runtime, code) = (runtime(), code.build());
+    let sender = started(&runtime, "actor/a", &code);
+    wait(sender.tell_raw(tag("Go"), body(3))).expect("accepted");
+    until("it reached nobody", || runtime.dead_letters().total() == 1);
+    let letter = runtime.dead_letters().list().pop().expect("it is kept");
+    let counter = started(&runtime, "counter/a", &counter("counter", "1.0.0").build());
+    wait(sender.stop("done", SOON)).expect("it stops");
+    // Without its sender it would be the operator's own word, who may do what the sender may not.
+    let refused = counter.resend(&letter).expect_err("its sender is no more");
+    assert_eq!(refused, Some(AskError::NoActor("actor/a, who sent it".into())));
+    assert_eq!(ask(&counter, "Get", 0, "Sum"), Ok(0));
+    started(&runtime, "actor/a", &code);
+    counter.resend(&letter).expect("accepted");
+    assert_eq!(ask(&counter, "Get", 0, "Sum"), Ok(3));
+}

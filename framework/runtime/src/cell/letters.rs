@@ -81,9 +81,11 @@ impl Shared {
     /// Sends a dead letter's message once more, as from whom it came; refused, it is no second dead letter.
     ///
     /// # Errors
-    /// Why it was not accepted.
+    /// Why it was not accepted. [`AskError::NoActor`] when the sender is no more: a message from nobody is the
+    /// operator's own, who may do what the sender's kind was not granted.
     pub(crate) fn send_again(&self, to: &Arc<Cell>, letter: &DeadLetter, body: &[u8]) -> Result<(), AskError> {
-        let from = letter.from.as_ref().and_then(|from| self.cell(from));
+        let sender = |from: &Addr| self.cell(from).ok_or_else(|| AskError::NoActor(format!("{from}, who sent it")));
+        let from = letter.from.as_ref().map(sender).transpose()?;
         let envelope = Envelope::new(letter.tag, Body::copy(body), Kind::Tell, from);
         match to.protocol.push(envelope, Room::Asked, |gate, envelope| gate.admit(envelope)) {
             Ok(again) => {
