@@ -13,9 +13,28 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost),
         test(a_host_that_stops_says_so_until_it_has),
+        test(a_wish_to_stop_may_be_said_twice_or_be_the_terminals_end_and_states_are_kept),
         test(what_is_logged_of_an_actor_names_the_version_of_its_code),
         test(status_says_how_a_host_is_and_waits_for_one),
     ]
+}
+
+fn a_wish_to_stop_may_be_said_twice_or_be_the_terminals_end_and_states_are_kept() {
+    let mut served = Served::new(&[]);
+    served.push(&["counter-v1"]);
+    served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+    // As `timeout` does, and a service manager that signals the process and its group; and a terminal that is closed.
+    for (round, signals) in [&["-TERM", "-TERM", "-INT"][..], &["-HUP"]].into_iter().enumerate() {
+        served.says(&["actor", "tell", "counter/a", "Add", r#"{"amount": 1}"#]);
+        let pid = served.pid().to_string();
+        let line = signals.iter().map(|signal| format!("kill {signal} {pid}; ")).collect::<String>();
+        // It may be gone before the last one.
+        let _ = std::process::Command::new("sh").args(["-c", &line]).stderr(Stdio::null()).status();
+        let (desk, ended) = served.ended();
+        assert!(ended.success(), "{signals:?}: {ended}");
+        served = Served::at(desk, &[]);
+        assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 6 + round);
+    }
 }
 
 fn status(served: &Served) -> (Option<i32>, Value) {

@@ -280,7 +280,9 @@ fn an_artifact_is_removed_when_nobody_needs_it() {
     let served = Served::at(desk, &[]);
     assert_eq!(served.json(&["artifact", "list"]), left);
     let older = libraries::library("counter-v1").to_str().expect("a path that cargo prints");
-    served.refuses(1, "TRUST-OLDER", &["artifact", "push", older]);
+    let said = served.refuses(1, "TRUST-OLDER", &["artifact", "push", older]);
+    assert!(said.contains("teneral artifact push --allow-older "), "{said}");
+    served.says(&["artifact", "push", "--allow-older", older]);
 }
 
 fn a_kind_is_shown_with_who_signed_it_and_who_runs_it() {

@@ -51,6 +51,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("key list", "teneral key list"),
     ("key trust", "teneral key trust team.pub --expires 2030-01-31"),
     ("key distrust", "teneral key distrust 0123456789ABCDEF"),
+    ("audit list", "teneral audit list --limit 20\nteneral audit list --messages --json"),
     ("sign", "teneral sign libcounter_v1.so --key team.key"),
     ("verify", "teneral verify libcounter_v1.so --key team.pub"),
     ("explain", "teneral explain UPG-MIGRATE"),

@@ -19,6 +19,9 @@ use teneral::upgrade::chain;
 use teneral::{AfterProduction, CameBack, Defined, Options, System, SystemError};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Signals within this time of one another are one wish to stop.
+const ONE_WISH: Duration = Duration::from_secs(2);
+
 /// How long between two looks at upgrades that come to their end.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -128,7 +131,11 @@ fn say_back(defined: &Defined<CameBack>) {
         Ok(back) => {
             let info = back.actor.info();
             let (kind, version, generation) = (actor.kind(), info.version, info.generation.0);
-            tracing::info!(%actor, kind, %version, generation, with_state = back.with_state, "came back");
+            if back.with_state {
+                tracing::info!(%actor, kind, %version, generation, "came back with its state");
+            } else {
+                tracing::warn!(%actor, kind, %version, generation, "began anew from its start arguments: no state was kept");
+            }
         }
         Err(error) => {
             let code = error.code();
@@ -185,21 +192,35 @@ fn notify(what: &[u8]) {
 }
 
 /// What asks a process to end.
+///
+/// A hangup is one of them: a host that was started from a terminal keeps its states when that is closed.
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
+    /// When the last one was heeded.
+    heeded: Option<Instant>,
 }
 
 impl Signals {
     pub(crate) fn new() -> Result<Self, Failure> {
         let on = |kind| signal(kind).map_err(|error| machine(&error));
-        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+        let (interrupt, terminate) = (on(SignalKind::interrupt())?, on(SignalKind::terminate())?);
+        Ok(Self { interrupt, terminate, hangup: on(SignalKind::hangup())?, heeded: None })
     }
 
+    /// The next one that is meant as one: whoever ends a process often signals its group besides.
     pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => {}
+                _ = self.terminate.recv() => {}
+                _ = self.hangup.recv() => {}
+            }
+            if self.heeded.is_none_or(|heeded| heeded.elapsed() >= ONE_WISH) {
+                self.heeded = Some(Instant::now());
+                return;
+            }
         }
     }
 }

@@ -8,6 +8,9 @@ use std::fmt;
 use std::time::Duration;
 use teneral_contract::addr::is_kind;
 
+/// What a route may answer to.
+const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
 /// One route: a method and a path, and what they ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
@@ -73,7 +76,7 @@ pub enum Piece {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RouteError {
     /// A method that is none.
-    #[error("{0:?} is no method: write it in capitals, as in GET")]
+    #[error("{0:?} is no method: one of GET, POST, PUT, PATCH, DELETE")]
     Method(String),
     /// A path that is none.
     #[error("{0:?} is no path: write /carts/{{customer}}, where a name in braces is a whole part")]
@@ -234,7 +237,7 @@ fn is_name(text: &str) -> bool {
 
 impl Route {
     fn check(&self) -> Result<(), RouteError> {
-        if self.method.is_empty() || !self.method.bytes().all(|b| b.is_ascii_uppercase()) {
+        if !METHODS.contains(&self.method.as_str()) {
             return Err(RouteError::Method(self.method.clone()));
         }
         if !is_kind(&self.kind) {
@@ -381,7 +384,9 @@ mod tests {
     #[test]
     fn a_route_that_is_none_says_why() {
         let refused = |method, path, key| route(method, path, key).and_then(|route| Routes::none().add(route));
-        assert_eq!(refused("get", "/", "a"), Err(RouteError::Method("get".to_owned())));
+        for method in ["get", "GTE", "", "CONNECT"] {
+            assert_eq!(refused(method, "/", "a"), Err(RouteError::Method(method.to_owned())));
+        }
         for path in ["", "carts", "/a{b}", "/{}", "/{a", "/a?b", "/a b", "/%41"] {
             assert_eq!(refused("GET", path, "a"), Err(RouteError::Path(path.to_owned())));
         }

@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use teneral::Release;
-use teneral::api::wire::{RELEASE_HEADER, RemoveArtifact, SIGNATURE_HEADER};
+use teneral::api::wire::{OLDER_HEADER, RELEASE_HEADER, RemoveArtifact, SIGNATURE_HEADER};
 use teneral::trusted::read_beside;
 
 /// What to bring.
@@ -20,6 +20,9 @@ pub(crate) struct Push {
     /// The libraries, each with FILE.release and FILE.release.minisig beside it; none of their code runs
     #[arg(required = true)]
     files: Vec<PathBuf>,
+    /// Let a version in that is below the highest that was ever here
+    #[arg(long)]
+    allow_older: bool,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
@@ -60,11 +63,12 @@ pub(crate) fn remove(Remove { kind, version, why, host }: &Remove) -> Result<Exi
 ///
 /// # Errors
 /// [`Failure`]: a file cannot be read; what the host says. Those before it are in the store.
-pub(crate) fn push(Push { files, why, host }: &Push) -> Result<ExitCode, Failure> {
+pub(crate) fn push(Push { files, allow_older, why, host }: &Push) -> Result<ExitCode, Failure> {
     let host = &host.because(why);
+    let age = if *allow_older { Age::Any } else { Age::NotOlder };
     let mut pushed = Vec::with_capacity(files.len());
     for file in files {
-        let release = bring(file, host).map_err(|failure| match pushed.len() {
+        let release = bring(file, host, age).map_err(|failure| match pushed.len() {
             0 => failure,
             before => failure.standing(format!("those before it are in the store: {before} of {}", files.len())),
         })?;
@@ -77,13 +81,25 @@ pub(crate) fn push(Push { files, why, host }: &Push) -> Result<ExitCode, Failure
     if host.json { host.print(&pushed, |_| String::new()) } else { Ok(ExitCode::SUCCESS) }
 }
 
-pub(crate) fn bring(file: &Path, host: &Host) -> Result<Release, Failure> {
+/// Which versions are brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Age {
+    /// None below the highest that was here.
+    NotOlder,
+    /// Whatever it is: somebody said so.
+    Any,
+}
+
+pub(crate) fn bring(file: &Path, host: &Host, age: Age) -> Result<Release, Failure> {
     let bytes = fs::read(file).map_err(|source| crate::sign::on_file("read", file, source))?;
     let signed = read_beside(file).map_err(|error| crate::sign::not_trusted(&error))?;
     let mut headers = Vec::new();
     if let Some(signed) = signed {
         headers.push((RELEASE_HEADER, STANDARD.encode(signed.release)));
         headers.push((SIGNATURE_HEADER, STANDARD.encode(signed.signature)));
+    }
+    if age == Age::Any {
+        headers.push((OLDER_HEADER, "allow".to_owned()));
     }
     let pushed = host.call(async |client| client.send("/v1/artifacts/push", &headers, bytes).await);
     pushed.map_err(|failure| as_typed(failure, file).about(&file.display().to_string()))
@@ -95,6 +111,9 @@ fn as_typed(failure: Failure, file: &Path) -> Failure {
     match failure.code() {
         "TRUST-KEY" => failure.hinting("if the key is whose it should be: teneral key trust FILE.pub"),
         "GATE-DIGEST" => failure.hinting(&format!("it was built anew since it was signed: {sign}")),
+        "TRUST-OLDER" => {
+            failure.hinting(&format!("if it is meant: teneral artifact push --allow-older {}", file.display()))
+        }
         "TRUST-UNSIGNED" => failure.hinting(&format!("sign it: {sign}")),
         _ => failure,
     }

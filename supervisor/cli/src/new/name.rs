@@ -12,6 +12,9 @@ const TAKEN: &str = "Actor ActorError Addr Answer AskError Cause Context Downcas
                      Start Greet Greeting Forget Self String Vec Option Some None Ok Err Box Into From Default Clone \
                      Copy Send Sync Drop Iterator Fn FnMut FnOnce Eq Ord PartialEq PartialOrd AsRef AsMut Debug";
 
+/// The host's own actors.
+const NATIVE: &str = "native";
+
 /// Why not.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{typed:?} is no name for a kind: {why}")]
@@ -30,6 +33,7 @@ impl NameError {
         let short: String = joined.chars().take(NAME_BYTES_MAX).collect();
         match short.trim_end_matches('-') {
             "" => "hello".to_owned(),
+            NATIVE => "my-native".to_owned(),
             name => name.to_owned(),
         }
     }
@@ -55,6 +59,9 @@ impl Name {
         }
         if !typed.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b)) {
             return refused("it is made of a-z, 0-9, '-' and '_'");
+        }
+        if typed == NATIVE {
+            return refused("it is the kind of the host's own actors");
         }
         if !typed.starts_with(|first: char| first.is_ascii_lowercase()) {
             return refused("it begins with a letter");

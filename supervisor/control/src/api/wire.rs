@@ -14,6 +14,9 @@ use teneral_upgrade::{Downgrades, Options, PathlessPolicy, Plan, StateMode};
 /// The header with the release file of a pushed artifact, in base64.
 pub const RELEASE_HEADER: &str = "teneral-release";
 
+/// The header of a push that may be older than what was here: whatever it says, it is there.
+pub const OLDER_HEADER: &str = "teneral-older";
+
 /// The header with its minisign signature, in base64.
 pub const SIGNATURE_HEADER: &str = "teneral-signature";
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use teneral_contract::Addr;
-use teneral_control::api::wire::{ActorView, KindView, Say, SetDefault, Start, Stop, TIMEOUT_MS};
+use teneral_control::api::wire::{ActorView, KindView, OLDER_HEADER, Say, SetDefault, Start, Stop, TIMEOUT_MS};
 use teneral_control::api::{ApiError, BODY_BYTES_MAX};
 use teneral_runtime::{ActorOptions, ActorRef, Status};
 use teneral_store::{Definition, Release};
@@ -99,10 +99,11 @@ async fn artifacts(State(system): State<System>) -> Answer<Vec<Release>> {
 
 async fn push(State(system): State<System>, request: Request) -> Result<(Extension<Note>, Json<Release>), ApiError> {
     let signed = signed(request.headers())?;
+    let older = request.headers().contains_key(OLDER_HEADER);
     // One at a time: sixty-four of the largest would be more than a host has.
     let _alone = PUSHES.acquire().await;
     let bytes = whole(request, &(), artifact_bytes_max(&system)).await?;
-    let release = system.push_bytes(Vec::from(bytes), Admission { signed, older: false }).await?;
+    let release = system.push_bytes(Vec::from(bytes), Admission { signed, older }).await?;
     let what = format!("{} {} {}", release.kind, release.version, release.sha256);
     Ok((Extension(Note { what, outcome: None }), Json(release)))
 }

@@ -10,7 +10,8 @@
 mod difference;
 mod file;
 
-use super::{Host, Why, artifact};
+use super::artifact::{self, Age};
+use super::{Host, Why};
 use crate::config::problems::Problems;
 use crate::failure::Failure;
 use crate::output;
@@ -142,7 +143,7 @@ fn all(Apply { why, host, .. }: &Apply, acts: &[Act]) -> Result<(), Failure> {
 fn one(host: &Host, reason: &str, act: &Act) -> Result<(), Failure> {
     let reason = reason.to_owned();
     match act {
-        Act::Push { path, .. } => artifact::bring(path, host).map(drop),
+        Act::Push { path, .. } => artifact::bring(path, host, Age::NotOlder).map(drop),
         Act::SetDefault { kind, to, .. } => {
             let body = SetDefault { kind: kind.clone(), version: to.clone() };
             post::<Value>(host, "/v1/kinds/set-default", &json!(body)).map(drop)
