@@ -134,7 +134,8 @@ fn say_back(defined: &Defined<CameBack>) {
             if back.with_state {
                 tracing::info!(%actor, kind, %version, generation, "came back with its state");
             } else {
-                tracing::warn!(%actor, kind, %version, generation, "began anew from its start arguments: no state was kept");
+                let why = "no state was kept";
+                tracing::warn!(%actor, kind, %version, generation, why, "began anew from its start arguments");
             }
         }
         Err(error) => {

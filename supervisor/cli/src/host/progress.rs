@@ -9,6 +9,9 @@ use teneral::api::{ApiError, Client, Told, Watch};
 use teneral::store::UpgradeId;
 use tokio::time::Instant;
 
+/// Of so many actors each step is shown; of more, only what fails, besides the steps that are all of theirs.
+const EACH_MAX: usize = 8;
+
 /// Whose upgrade it is.
 #[derive(Debug)]
 pub(super) enum Of {
@@ -36,7 +39,7 @@ pub(super) async fn shown<T>(
 ) -> Result<T, ApiError> {
     let Ok(watch) = client.watch("/v1/events").await else { return work.await };
     let mut work = pin!(work);
-    let mut steps = Steps { watch, of, upgrade: None };
+    let mut steps = Steps { watch, of, upgrade: None, many: false };
     let mut early = Vec::new();
     let patience = Instant::now() + PATIENCE;
     loop {
@@ -70,6 +73,7 @@ struct Steps {
     watch: Watch,
     of: Of,
     upgrade: Option<UpgradeId>,
+    many: bool,
 }
 
 impl Steps {
@@ -88,13 +92,17 @@ impl Steps {
             Happened::UpgradeBegun { upgrade, moves, .. } if self.upgrade.is_none() => {
                 let ours = moves.iter().all(|(moved, _)| self.of.is(moved));
                 self.upgrade = ours.then(|| upgrade.clone());
+                self.many = moves.len() > EACH_MAX;
                 ours.then(|| what.to_string())
             }
-            Happened::UpgradeStep { upgrade, actor, .. } if self.upgrade.as_ref() == Some(upgrade) => {
+            Happened::UpgradeStep { upgrade, actor, code, .. } if self.upgrade.as_ref() == Some(upgrade) => {
+                if self.many && actor.is_some() && code.is_none() {
+                    return None;
+                }
                 let actor = actor.as_ref().map_or_else(String::new, |actor| format!("{actor}: "));
                 Some(format!("{actor}{what}"))
             }
-            Happened::Paused { actor, by, .. } if self.upgrade.as_ref().is_some_and(|id| id.0 == *by) => {
+            Happened::Paused { actor, by, .. } if !self.many && self.upgrade.as_ref().is_some_and(|id| id.0 == *by) => {
                 Some(format!("{actor}: paused"))
             }
             _ => None,
