@@ -168,6 +168,10 @@ fn what_is_not_in_the_file_stays_unless_it_is_pruned() {
     let said = served.says(&[&APPLY[..], &["--prune"]].concat());
     assert!(said.starts_with("- actor counter/b: 1.0.0, with its state\n"), "{said}");
     assert_eq!(running(&served), ["counter/a 1.0.0"]);
+    // A file that was lost on its way stops nobody.
+    write(&served, "");
+    served.refuses(2, "CLI-APPLY", &[&APPLY[..], &["--prune"]].concat());
+    assert_eq!(running(&served), ["counter/a 1.0.0"]);
 }
 
 fn the_first_failure_stops_it_and_says_what_was_done_and_it_goes_on_from_there() {

@@ -350,6 +350,7 @@ fn a_verb_is_for_one_actor_or_for_all_of_a_kind() {
     assert_eq!(resumed.as_array().map(Vec::len), Some(2), "{resumed:#}");
     let plan = served.json(&["upgrade", "plan", "-l", "kind=counter", "--to", "2.0.0"]);
     assert_eq!(plan["moves"].as_array().map(Vec::len), Some(2));
+    served.refuses(2, "SYS-NOBODY", &["actor", "stop", "-l", "kind=conter"]);
     served.says(&["actor", "stop", "-l", "kind=counter"]);
     assert_eq!((statuses("kind=counter").len(), statuses("kind=probe").len()), (0, 1));
     for nonsense in

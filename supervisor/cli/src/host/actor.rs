@@ -14,6 +14,7 @@ use teneral::Addr;
 use teneral::api::client::part;
 use teneral::api::wire::{ActorView, Named, Pause, Say, Start, Stop};
 use teneral::api::{ApiError, Client, Watch};
+use teneral::upgrade::nearest;
 
 /// What to do with actors.
 #[derive(Debug, clap::Subcommand)]
@@ -57,6 +58,11 @@ pub(crate) struct List {
     #[command(flatten)]
     host: Host,
 }
+
+/// A kind that has no actors.
+#[derive(Debug, thiserror::Error)]
+#[error("no actor of kind {0}")]
+struct Nobody(String);
 
 /// Which actors a verb is for: one, or all of a kind.
 #[derive(Debug, clap::Args)]
@@ -306,8 +312,13 @@ fn each<T: Serialize + DeserializeOwned>(
         return host.print(&ask(actor)?, |done| people(actor, done));
     };
     let all: Vec<ActorView> = host.call(async |client| client.get("/v1/actors").await)?;
+    let (of_kind, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|view| view.actor.kind() == kind);
+    if of_kind.is_empty() {
+        let hint = nearest::hint(kind, others.iter().map(|view| view.actor.kind()));
+        return Err(Failure::new("SYS-NOBODY", &Nobody(kind.clone()), "nothing was done", hint).usage());
+    }
     let (mut done, mut failed) = (Vec::new(), None);
-    for ActorView { actor, .. } in all.into_iter().filter(|view| view.actor.kind() == kind) {
+    for ActorView { actor, .. } in of_kind {
         match ask(&actor) {
             Ok(answer) if host.json => done.push(answer),
             Ok(answer) => print(people(&actor, &answer))?,

@@ -64,6 +64,10 @@ pub(crate) fn run(options: &Apply) -> Result<ExitCode, Failure> {
     let text = text(path)?;
     let mut problems = Problems::default();
     let wanted = file::read(path, &text, &mut problems);
+    if options.prune && wanted.actors.is_empty() {
+        // A file that was lost on its way, more often than a wish to stop everybody.
+        problems.elsewhere("with --prune it names no actor: all would be stopped".to_owned());
+    }
     let found = difference::between(host, &wanted, options.prune.then_some(()), &mut problems)?;
     problems.none_of(
         "CLI-APPLY",
