@@ -12,8 +12,9 @@ use semver::Version;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::io::ErrorKind;
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use teneral::Manifest;
@@ -108,11 +109,28 @@ fn lock(manifest: &Manifest, lock: &Path) -> Result<Locked, Failure> {
         None => {
             let between = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
             let text = format!("{text}{between}{schema} = \"{found}\"\n");
-            fs::write(lock, text).map_err(|error| on_file("write", lock, error))?;
+            replace(lock, &text).map_err(|error| on_file("write", lock, error))?;
             true
         }
     };
     Ok(Locked { kind, version, schema, lock: lock.to_owned(), added })
+}
+
+/// The old file or the new one, whole: a disk that is full must not cost what was locked.
+fn replace(lock: &Path, text: &str) -> io::Result<()> {
+    // The file itself, where a link leads to it.
+    let (file, permissions) = match fs::canonicalize(lock) {
+        Ok(file) => (file.clone(), fs::metadata(&file)?.permissions()),
+        // As any new file; the user's mask takes from it.
+        Err(error) if error.kind() == ErrorKind::NotFound => (lock.to_owned(), Permissions::from_mode(0o666)),
+        Err(error) => return Err(error),
+    };
+    let beside = file.parent().unwrap_or(&file);
+    let mut new = tempfile::Builder::new().prefix(FILE).permissions(permissions).tempfile_in(beside)?;
+    new.write_all(text.as_bytes())?;
+    new.as_file().sync_all()?;
+    new.persist(&file)?;
+    Ok(())
 }
 
 /// `2 = "fingerprint"` lines.
@@ -132,5 +150,21 @@ mod tests {
     fn a_lock_is_read_back_as_it_was_written() {
         let lock = entries("# released\n1 = \"aa\" # first\n2 = \"bb\"\n");
         assert_eq!(lock, BTreeMap::from([(1, "aa".to_owned()), (2, "bb".to_owned())]));
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_written_is_as_it_was() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let lock = dir.path().join(FILE);
+        replace(&lock, "1 = \"aa\"\n").expect("it is ours");
+        fs::set_permissions(&lock, Permissions::from_mode(0o640)).expect("it is ours");
+        let held = fs::File::open(&lock).expect("it is there");
+        replace(&lock, "1 = \"aa\"\n2 = \"bb\"\n").expect("it is ours");
+        // The old file was never opened to be written: whoever holds it still has all of it.
+        assert_eq!(io::read_to_string(held).expect("it is open"), "1 = \"aa\"\n");
+        assert_eq!(fs::read_to_string(&lock).expect("it is there"), "1 = \"aa\"\n2 = \"bb\"\n");
+        assert_eq!(fs::metadata(&lock).expect("it is there").permissions().mode() & 0o777, 0o640);
+        let alone = fs::read_dir(dir.path()).expect("it is ours").count();
+        assert_eq!(alone, 1, "nothing is left beside it");
     }
 }
