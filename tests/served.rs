@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(an_actor_that_is_down_keeps_its_state_until_it_is_brought_back),
         test(a_host_that_was_killed_comes_back_from_the_start_arguments),
         test(e3_a_request_that_is_made_again_is_the_same_upgrade_also_after_a_restart),
+        test(a_request_id_of_another_upgrade_is_refused_and_not_taken_for_done),
         test(an_upgrade_goes_on_when_the_command_is_killed),
         test(a_plan_from_a_file_is_applied_once_and_is_stale_after),
         test(an_operator_holds_an_actor_and_lets_it_go_and_begins_it_anew),
@@ -230,6 +231,42 @@ fn e3_a_request_that_is_made_again_is_the_same_upgrade_also_after_a_restart() {
     served.refuses(1, "UPG-REPEATED", &other);
     assert_eq!(served.json(&["upgrade", "log"]), log_before);
     assert_eq!(served.json(&["actor", "show", "probe/a"])["running"], "1.0.0");
+}
+
+fn a_request_id_of_another_upgrade_is_refused_and_not_taken_for_done() {
+    let served = Served::new(&[]);
+    served.push(&["counter-v1", "counter-v2"]);
+    for actor in ["counter/a", "counter/b"] {
+        served.says(&["actor", "start", actor, r#"{"total": 5}"#, "--version", "1.0.0"]);
+    }
+    let apply = |target: &[&str], request: &str| -> Vec<String> {
+        let common = ["upgrade", "apply", "--max-pause", "60s", "--request-id", request];
+        common.iter().chain(target).map(|&word| word.to_owned()).collect()
+    };
+    let plan_of = |target: &str, file: &str| {
+        let plan = served.says(&["upgrade", "plan", target, "--to", "2.0.0", "--json"]);
+        fs::write(served.desk.path().join(file), plan).expect("it is ours");
+    };
+    plan_of("counter/a", "a.json");
+    plan_of("counter", "both.json");
+    let (a, b) = (["counter/a", "--to", "2.0.0"], ["counter/b", "--to", "2.0.0"]);
+    let says = |command: Vec<String>| served.says(&command.iter().map(String::as_str).collect::<Vec<_>>());
+    let refuses = |command: Vec<String>| {
+        served.refuses(1, "UPG-REPEATED", &command.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    says(apply(&a, "r"));
+    let said = refuses(apply(&b, "r"));
+    assert!(said.contains("take another request id"), "{said}");
+    refuses(apply(&["--plan", "both.json"], "r"));
+    assert_eq!(served.json(&["actor", "show", "counter/b"])["running"], "1.0.0");
+    for again in [apply(&a, "r"), apply(&["--plan", "a.json"], "r")] {
+        assert!(says(again).starts_with("asked for before, not done again\n"));
+    }
+    // One that had nothing to move is known again, too.
+    says(apply(&a, "nothing"));
+    assert!(says(apply(&a, "nothing")).starts_with("asked for before, not done again\n"));
+    refuses(apply(&b, "nothing"));
+    assert_eq!(served.json(&["actor", "show", "counter/b"])["running"], "1.0.0");
 }
 
 fn an_upgrade_goes_on_when_the_command_is_killed() {

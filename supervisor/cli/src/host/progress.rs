@@ -22,7 +22,7 @@ pub(super) enum Of {
 }
 
 impl Of {
-    fn is(&self, moved: &Addr) -> bool {
+    pub(super) fn is(&self, moved: &Addr) -> bool {
         match self {
             Self::Target(target) => moved.path() == target || moved.kind() == target,
             Self::Actors(actors) => actors.contains(moved),

@@ -1,7 +1,7 @@
 //! `teneral upgrade`: move actors to another version while they live.
 
 use super::progress::Of;
-use super::watch::{Line, Next, stopped};
+use super::watch::{Next, line, stopped};
 use super::{Host, Span, Why, or_dash, selector};
 use crate::failure::Failure;
 use crate::output::{json_lines, print_on};
@@ -17,9 +17,9 @@ use teneral::api::client::part;
 use teneral::api::event::Happened;
 use teneral::api::wire::{Apply, Choices, Upgrade, UpgradeSummary, UpgradeView};
 use teneral::api::{ApiError, Client, Told, Watch};
-use teneral::store::{Entry, StepResult};
+use teneral::store::{Entry, Move, StepResult};
 use teneral::upgrade::{Downgrades, PathlessPolicy, StateMode};
-use teneral::{Plan, Report};
+use teneral::{Addr, Plan, Report};
 
 /// How long between two looks at an upgrade that somebody else asked for.
 const LOOK: Duration = Duration::from_millis(100);
@@ -206,15 +206,54 @@ fn as_typed(failure: Failure) -> Failure {
     }
 }
 
+/// What was asked for, to know it again in a journal.
+enum Asked {
+    /// An actor or a kind, to this version.
+    Target(String, Version),
+    /// The moves of a plan.
+    Moves(Vec<(Addr, Version)>),
+}
+
+impl Asked {
+    fn of(&self) -> Of {
+        match self {
+            Self::Target(target, _) => Of::Target(target.clone()),
+            Self::Moves(moves) => Of::Actors(moves.iter().map(|(addr, _)| addr.clone()).collect()),
+        }
+    }
+
+    /// Whether an upgrade is none of this, as far as its journal goes: who was there already has an end and no move.
+    fn is_other(&self, view: &UpgradeView) -> bool {
+        view.journal.iter().any(|entry| match entry {
+            Entry::Begin(begin) => !self.has_moves(&begin.moves),
+            Entry::Step(_) => false,
+            Entry::End(end) => {
+                matches!(self, Self::Target(..)) && !end.actors.iter().all(|actor| self.of().is(&actor.addr))
+            }
+        })
+    }
+
+    fn has_moves(&self, moves: &[Move]) -> bool {
+        match self {
+            Self::Target(_, to) => moves.iter().all(|moved| self.of().is(&moved.addr) && moved.to == *to),
+            Self::Moves(asked) => {
+                let is_asked = |moved: &Move| asked.iter().any(|(addr, to)| *addr == moved.addr && *to == moved.to);
+                asked.len() == moves.len() && moves.iter().all(is_asked)
+            }
+        }
+    }
+}
+
 fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
     let ApplyOptions { target, selector, to, plan, reason, request_id, bounds, host } = options;
     let target = target.or(selector);
-    let (request, wanted) = (request_id.clone(), to.clone());
-    let applied: Result<Report, Failure> = match (target, to, plan) {
+    let request = request_id.clone();
+    let (asked, applied): (Asked, Result<Report, Failure>) = match (target, to, plan) {
         (Some(target), Some(to), _) => {
+            let asked = Asked::Target(target.clone(), to.clone());
             let body = Upgrade { target, to, options: Some(bounds.choices()), reason, request };
-            let of = Of::Target(body.target.clone());
-            host.at_work(of, async |client| client.post("/v1/upgrades/run", &body).await)
+            let applied = host.at_work(asked.of(), async |client| client.post("/v1/upgrades/run", &body).await);
+            (asked, applied)
         }
         (_, _, plan) => {
             let path = plan.unwrap_or_default();
@@ -223,13 +262,15 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
                 Failure::new(error.code(), &error, "nobody was paused", error.hint()).usage()
             };
             let body = Apply { plan: Plan::from_json(&text).map_err(refused)?, reason, request };
-            let of = Of::Actors(body.plan.moves().iter().map(|moved| moved.addr.clone()).collect());
-            host.at_work(of, async |client| client.post("/v1/upgrades/apply", &body).await)
+            let moves = body.plan.moves().iter();
+            let asked = Asked::Moves(moves.map(|moved| (moved.addr.clone(), moved.to.version.clone())).collect());
+            let applied = host.at_work(asked.of(), async |client| client.post("/v1/upgrades/apply", &body).await);
+            (asked, applied)
         }
     };
     let report = match (applied, request_id) {
         (Err(failure), Some(request)) if failure.code() == "UPG-REPEATED" => {
-            return follow(failure, &request, wanted.as_ref(), &host);
+            return follow(failure, &request, &asked, &host);
         }
         (applied, _) => applied.map_err(as_typed)?,
     };
@@ -237,23 +278,23 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
     Ok(if report.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Waits for the end of an upgrade that was asked for before, and shows what became of it. One that went elsewhere is
-/// not this request, whatever it is called.
-fn follow(refused: Failure, request: &str, to: Option<&Version>, host: &Host) -> Result<ExitCode, Failure> {
+/// Waits for the end of an upgrade that was asked for before, and shows what became of it. One that moved somebody
+/// else, or elsewhere, is not this request, whatever it is called.
+fn follow(refused: Failure, request: &str, asked: &Asked, host: &Host) -> Result<ExitCode, Failure> {
     let view: UpgradeView = host.call(async |client| {
         let mut view: UpgradeView = client.get(&format!("/v1/requests/{}", part(request))).await?;
-        while view.status == "running" {
+        while view.status == "running" && !asked.is_other(&view) {
             tokio::time::sleep(LOOK).await;
             view = client.get(&format!("/v1/upgrades/{}", part(&view.id.to_string()))).await?;
         }
         Ok(view)
     })?;
-    let elsewhere = view.journal.iter().any(|entry| match (entry, to) {
-        (Entry::Begin(begin), Some(to)) => begin.moves.iter().any(|moved| moved.to != *to),
-        _ => false,
-    });
-    if elsewhere {
-        return Err(refused.hinting("that upgrade went to another version: take another request id"));
+    if asked.is_other(&view) {
+        let hint = format!(
+            "it moved others, or to another version (teneral upgrade status {}): take another request id",
+            view.id
+        );
+        return Err(refused.hinting(&hint));
     }
     host.print(&view, |view| format!("asked for before, not done again\n{}", steps(view)))?;
     Ok(if went_well(&view) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -290,25 +331,45 @@ async fn status_on(options: &Status, client: &Client, mut watch: Watch) -> Resul
     if let Next::Break(end) = print_on(first)? {
         return Ok(end);
     }
-    if let Some(ended) = view.as_ref().filter(|view| id.is_some() && view.status != "running") {
-        return Ok(if went_well(ended) { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    if let Some(end) = ended(id.as_deref(), view.as_ref()) {
+        return Ok(end);
     }
     while let Some(told) = watch.next().await? {
-        let Told::Event(event, json) = told else { continue };
-        let Some(upgrade) = event.what.upgrade() else { continue };
-        if id.as_ref().is_some_and(|id| upgrade.0 != *id) {
+        let ours = match &told {
+            Told::Event(event, _) => {
+                event.what.upgrade().is_some_and(|upgrade| id.as_ref().is_none_or(|id| upgrade.0 == *id))
+            }
+            Told::Gap(_) => true,
+        };
+        if !ours {
             continue;
         }
-        let line = if host.json { format!("{json}\n") } else { format!("{}\n", Line(&event)) };
-        if let Next::Break(end) = print_on(line)? {
+        if let Next::Break(end) = print_on(line(&told, host))? {
             return Ok(end);
         }
-        if let (Some(_), Happened::UpgradeEnded { outcomes, .. }) = (id, &event.what) {
-            let well = outcomes.iter().all(|(_, outcome)| is_well(outcome));
-            return Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        let end = match (&told, id) {
+            (_, None) => None,
+            (Told::Event(event, _), Some(_)) => how_it_ended(&event.what),
+            // Its end may be what was missed.
+            (Told::Gap(_), Some(id)) => ended(Some(id), found(Some(id), client).await?.as_ref()),
+        };
+        if let Some(end) = end {
+            return Ok(end);
         }
     }
     Err(stopped())
+}
+
+/// How a watch of one upgrade ends, once that has ended.
+fn ended(id: Option<&str>, view: Option<&UpgradeView>) -> Option<ExitCode> {
+    let view = view.filter(|view| id.is_some() && view.status != "running")?;
+    Some(if went_well(view) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn how_it_ended(what: &Happened) -> Option<ExitCode> {
+    let Happened::UpgradeEnded { outcomes, .. } = what else { return None };
+    let well = outcomes.iter().all(|(_, outcome)| is_well(outcome));
+    Some(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn is_well(outcome: &str) -> bool {

@@ -78,7 +78,8 @@ pub(crate) fn run(Options { actor, kind, since, host }: &Options) -> Result<Exit
     })
 }
 
-fn line(told: &Told, host: &Host) -> String {
+/// What is told, as one line.
+pub(super) fn line(told: &Told, host: &Host) -> String {
     match told {
         Told::Event(_, json) if host.json => format!("{json}\n"),
         Told::Event(event, _) => format!("{}\n", Line(event)),

@@ -168,9 +168,15 @@ async fn apply(State(system): State<System>, Who(who): Who, Asked(body): Asked<A
     if !reason.is_empty() {
         plan = plan.because(&reason);
     }
-    if let Some(request) = request {
-        plan = plan.requested_as(&request);
+    if let Some(request) = &request {
+        plan = plan.requested_as(request);
     }
-    let report = system.apply(plan).await?;
-    Ok((Note::of(&report), Json(report)))
+    match system.apply(plan).await {
+        Ok(report) => Ok((Note::of(&report), Json(report))),
+        Err(refused) => {
+            // As above.
+            first_time(&system, request.as_deref()).await?;
+            Err(refused.into())
+        }
+    }
 }
