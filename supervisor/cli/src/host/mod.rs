@@ -150,7 +150,10 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     })
 }
 
-/// A length of time as people write it: `5s`, `200ms`, `1m 30s`.
+/// Longest time that anybody may wait: clocks and timers reckon with it without running over.
+const SPAN_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A length of time as people write it: `5s`, `200ms`, `1m 30s`; at most [`SPAN_MAX`].
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Span(pub(crate) Duration);
 
@@ -166,7 +169,11 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         let span: SignedDuration =
             text.parse().map_err(|_| "write a number and a unit, as in 5s or 200ms".to_owned())?;
-        Duration::try_from(span).map(Self).map_err(|_| "a time to wait is not negative".to_owned())
+        let span = Duration::try_from(span).map_err(|_| "a time to wait is not negative".to_owned())?;
+        match span > SPAN_MAX {
+            true => Err("a time to wait is at most 365 days, 8760h".to_owned()),
+            false => Ok(Self(span)),
+        }
     }
 }
 
@@ -191,4 +198,19 @@ fn selector(text: &str) -> Result<String, String> {
 /// What may be missing.
 fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_to_wait_has_an_end() {
+        let read = |text: &str| text.parse::<Span>().map(|span| span.0);
+        assert_eq!(read("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(read("8760h"), Ok(SPAN_MAX));
+        for text in ["-1s", "8761h", "9000000000000000000s", "5", "soon"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }
