@@ -96,6 +96,10 @@ fn a_change_of_version_is_an_upgrade_that_keeps_the_state() {
     assert_eq!(running(&served), ["counter/a 1.0.0", "counter/b 2.0.0"], "a default moves nobody");
     assert_eq!(served.json(&["actor", "ask", "counter/b", "Get"])["reply"]["total"], 10);
     assert_eq!(served.json(&["upgrade", "log"])[0]["why"], "by the file");
+    let audit = served.json(&["audit", "list", "--limit", "3"]);
+    for act in audit.as_array().expect("a list") {
+        assert_eq!(act["reason"], "by the file", "of all that the file had done: {act:#}");
+    }
     write(&served, &two.replace("version = \"2", "version = \"1"));
     served.says(&APPLY);
     assert_eq!(served.json(&["actor", "ask", "counter/b", "Get"])["reply"]["total"], 10, "and back");

@@ -135,6 +135,7 @@ fn every_change_is_in_the_audit_with_its_reason_and_what_came_of_it() {
         assert_eq!(entry["who"], json!(me()), "{entry}");
         assert!(entry["pid"].as_i64().is_some_and(|pid| pid > 0) && entry["uid"].is_u64(), "{entry}");
     }
+    assert_eq!(entries[6]["what"], json!(format!("{id} team")), "a name is no proof of a key");
     let stop = entries[11];
     assert!(stop["client"].as_str().is_some_and(|client| client.ends_with(" (actor stop)")), "{stop}");
     assert_eq!(stop["what"], "counter/a");

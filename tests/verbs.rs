@@ -319,13 +319,17 @@ fn a_dead_letter_is_sent_again_through_the_contract_of_today_or_dropped() {
     // Newer code reads them by its up-cast.
     served.says(&["actor", "start", "counter/a", r#"{"total": 100}"#, "--version", "2.0.0"]);
     assert_eq!(served.says(&["dead-letter", "resend", "1", "2", "--reason", "it is back"]), "2 sent again\n");
+    let what = || served.json(&["audit", "list", "--limit", "1"])[0]["what"].clone();
+    assert_eq!(what(), "1 2");
     let done = served.json(&["dead-letter", "resend", "4", "--to", "counter/a"]);
+    assert_eq!(what(), "4 to counter/a");
     assert_eq!(done, json!({ "done": [4], "kept": [] }));
     assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 100 + 1 + 2 + 1);
     assert_eq!(ids(&served.json(&["dead-letter", "list"])), [3, 5]);
     served.refuses(2, "CTL-LETTER", &["dead-letter", "drop", "3", "4"]);
     assert_eq!(served.says(&["dead-letter", "drop", "3"]), "1 dropped\n");
     served.says(&["dead-letter", "drop", "--all"]);
+    assert_eq!(what(), "5", "which all of them were");
     assert_eq!(served.json(&["dead-letter", "list"]), json!([]));
     for nonsense in [&["dead-letter", "drop"][..], &["dead-letter", "drop", "1", "--all"]] {
         assert_eq!(served.run(nonsense).status.code(), Some(2), "{nonsense:?}");

@@ -60,6 +60,11 @@ pub(super) struct Note {
 }
 
 impl Note {
+    /// Of what is done.
+    pub(super) fn about(what: String) -> Extension<Self> {
+        Extension(Self { what, outcome: None })
+    }
+
     /// Of an upgrade that has ended.
     pub(super) fn of(report: &Report) -> Extension<Self> {
         let failed = report.actors.iter().find_map(|actor| actor.outcome.failure());
@@ -158,7 +163,8 @@ fn about(asked: &Value) -> String {
     let mut words: Vec<&str> = names.iter().filter_map(|name| asked[name].as_str()).collect();
     let moves = asked["plan"]["moves"].as_array().into_iter().flatten();
     words.extend(moves.filter_map(|moved| moved["addr"].as_str()));
-    words.join(" ")
+    let ids = asked["ids"].as_array().into_iter().flatten().filter_map(Value::as_u64);
+    ids.map(|id| id.to_string()).chain(words.into_iter().map(str::to_owned)).collect::<Vec<_>>().join(" ")
 }
 
 fn cut(text: &str) -> String {

@@ -1,13 +1,13 @@
 //! Whose signatures are accepted.
 
 use super::asked::Asked;
-use super::audited::Who;
+use super::audited::{Note, Who};
 use super::routes::{Answer, Json, look};
 use crate::{System, SystemError};
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use jiff::Timestamp;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{Distrusted, KeyView, Runs, Trust};
@@ -40,13 +40,18 @@ fn key_view(key: &TrustedKey) -> KeyView {
     }
 }
 
-async fn trust(State(system): State<System>, Who(by): Who, Asked(body): Asked<Trust>) -> Answer<KeyView> {
+/// Names are no proof: the audit has the key's id.
+async fn trust(
+    State(system): State<System>,
+    Who(by): Who,
+    Asked(body): Asked<Trust>,
+) -> Result<(Extension<Note>, Json<KeyView>), ApiError> {
     let Trust { public, name, expires } = body;
     let public = PublicKey::parse(&public).map_err(SystemError::from)?;
     let key = TrustedKey { public, name, purpose: KeyPurpose::Release, added: Timestamp::now(), by, expires };
     let view = key_view(&key);
     look(&system, move |system| system.trust(&key)).await?;
-    Ok(Json(view))
+    Ok((Note::about(format!("{} {}", view.id, view.name)), Json(view)))
 }
 
 async fn distrust(State(system): State<System>, Path(id): Path<String>) -> Answer<Distrusted> {

@@ -1,13 +1,14 @@
 //! Messages that went nowhere: looked at, sent again, dropped.
 
 use super::asked::Asked;
+use super::audited::Note;
 use super::routes::{Answer, Json, look};
 use super::timestamp;
 use crate::System;
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use teneral_contract::Addr;
@@ -58,7 +59,10 @@ fn meant(system: &System, ids: &Option<BTreeSet<u64>>) -> Result<Vec<Arc<DeadLet
     Ok(all)
 }
 
-async fn resend(State(system): State<System>, Asked(body): Asked<Letters>) -> Answer<Resent> {
+/// What became of letters, and which they were, for the audit.
+type Done = Result<(Extension<Note>, Json<Resent>), ApiError>;
+
+async fn resend(State(system): State<System>, Asked(body): Asked<Letters>) -> Done {
     let Letters { ids, to, reason } = body;
     let letters = meant(&system, &ids)?;
     let mut done = Resent { done: Vec::new(), kept: Vec::new() };
@@ -69,7 +73,8 @@ async fn resend(State(system): State<System>, Asked(body): Asked<Letters>) -> An
         }
     }
     tracing::info!(resent = done.done.len(), kept = done.kept.len(), reason, "dead letters were sent again");
-    Ok(Json(done))
+    let note = Note::about(about(&done, to.as_ref()));
+    Ok((note, Json(done)))
 }
 
 async fn again(system: &System, letter: &DeadLetter, to: &Addr) -> Result<(), String> {
@@ -80,11 +85,20 @@ async fn again(system: &System, letter: &DeadLetter, to: &Addr) -> Result<(), St
     })
 }
 
-async fn drop_letters(State(system): State<System>, Asked(body): Asked<Letters>) -> Answer<Resent> {
+async fn drop_letters(State(system): State<System>, Asked(body): Asked<Letters>) -> Done {
     let Letters { ids, reason, .. } = body;
     let dead = system.runtime().dead_letters();
     let mut done: Vec<u64> = meant(&system, &ids)?.iter().map(|letter| letter.id).collect();
     done.retain(|id| dead.forget(*id));
     tracing::info!(dropped = done.len(), reason, "dead letters were dropped");
-    Ok(Json(Resent { done, kept: Vec::new() }))
+    let done = Resent { done, kept: Vec::new() };
+    Ok((Note::about(about(&done, None)), Json(done)))
+}
+
+fn about(Resent { done, kept }: &Resent, to: Option<&Addr>) -> String {
+    let mut words: Vec<String> = done.iter().map(ToString::to_string).collect();
+    words.extend(to.map(|to| format!("to {to}")));
+    words.extend((!kept.is_empty()).then(|| "kept:".to_owned()));
+    words.extend(kept.iter().map(|letter| letter.id.to_string()));
+    words.join(" ")
 }

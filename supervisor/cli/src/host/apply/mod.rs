@@ -122,6 +122,7 @@ fn confirmed(Apply { file, yes, host, .. }: &Apply) -> Result<(), Failure> {
 
 /// One after the other; the first failure says what was done and what was not.
 fn all(Apply { why, host, .. }: &Apply, acts: &[Act]) -> Result<(), Failure> {
+    let host = &host.because(why);
     for (place, act) in acts.iter().enumerate() {
         one(host, &why.reason, act).map_err(|failure| {
             let lines = |label: &str, acts: &[Act]| {
