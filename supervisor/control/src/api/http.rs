@@ -1,9 +1,10 @@
 //! A listener for everybody: the routes of a service, over TCP.
 //!
-//! The bounds are those of the control socket: a bounded number of callers, a bounded time for a head. What may be
-//! asked is the router's to say; nothing of the control API is.
+//! The bounds are those of the control socket: a bounded number of callers, a bounded time for a head and for
+//! taking an answer. What may be asked is the router's to say; nothing of the control API is.
 
 use super::socket::{BREATH, HEAD_BYTES_MAX, HEAD_TIMEOUT, turn_away};
+use super::stall::{STALL_TIMEOUT, Stalling};
 use crate::api::ApiError;
 use axum::Router;
 use axum::http::StatusCode;
@@ -129,7 +130,8 @@ async fn admit(
 async fn converse(stream: TcpStream, _place: OwnedSemaphorePermit, mut open: watch::Receiver<()>, router: Router) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES_MAX);
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
+    let stream = TokioIo::new(Stalling::new(stream, STALL_TIMEOUT));
+    let mut connection = pin!(http.serve_connection(stream, TowerToHyperService::new(router)));
     let done = tokio::select! {
         done = connection.as_mut() => done,
         // Never sent to: it ends with the listener.

@@ -7,6 +7,7 @@
 //! * [`socket`]: who is listened to, and within which bounds
 //! * [`caller`]: who that is; [`rate`]: how often they may ask
 //! * [`http`]: a listener for everybody, who may ask nothing of this
+//! * `stall`: how long they may take nothing of an answer
 //! * [`client`]: the other end; [`mod@watch`]: the same for what happens
 //!
 //! The host's handlers are elsewhere: they know a system, and this crate knows none.
@@ -19,6 +20,7 @@ pub mod http;
 pub mod json;
 pub mod rate;
 pub mod socket;
+mod stall;
 pub mod watch;
 pub mod wire;
 

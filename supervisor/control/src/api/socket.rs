@@ -2,9 +2,11 @@
 //!
 //! The socket can load code, so whoever reaches it is this user (R20): it lies in a directory that only the user can
 //! enter, only the user can open it, and the kernel is asked who is at the other end. A caller has a bounded time for
-//! the head of its request, the number of callers is bounded, and what a body may have is the handlers' to say.
+//! the head of its request and for taking its answer, the number of callers is bounded, and what a body may have is the
+//! handlers' to say.
 
 use crate::api::rate::{Purse, REFUSED_AFTER, Rates};
+use crate::api::stall::{STALL_TIMEOUT, Stalling};
 use crate::api::{ApiError, CONNECTIONS_MAX, Caller, HEALTH, SOCKET, Watching};
 use axum::Router;
 use axum::http::{Request, StatusCode, header};
@@ -237,7 +239,7 @@ async fn converse(
         request.extensions_mut().insert(watching.clone());
         TowerToHyperService::new(router.clone()).call(request).await
     });
-    let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
+    let mut connection = pin!(http.serve_connection(TokioIo::new(Stalling::new(stream, STALL_TIMEOUT)), service));
     let done = tokio::select! {
         done = connection.as_mut() => done,
         // Never sent to: it ends with the socket.
