@@ -98,6 +98,14 @@ fn r19_a_body_over_its_bound_is_refused_before_it_is_read() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
         assert!(answer.contains(r#""code":"CTL-LARGE""#), "{answer}");
     }
+    // A plan may be larger, within a bound of its own.
+    let apply = |bytes: usize, body: &str| {
+        let head = "POST /v1/upgrades/apply HTTP/1.1\r\nhost: x\r\nconnection: close\r\n";
+        served.raw(&format!("{head}content-length: {bytes}\r\n\r\n{body}"))
+    };
+    let answer = apply(2 << 20, &"x".repeat(2 << 20));
+    assert!(answer.starts_with("HTTP/1.1 400 "), "it is read, and no plan: {answer}");
+    assert!(apply((16 << 20) + 1, "").starts_with("HTTP/1.1 413 "));
     let mut stream = UnixStream::connect(served.socket()).expect("it listens");
     // It stops reading in the middle, so that neither end need be whole.
     let _ = stream.write_all(format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(4 << 20)).as_bytes());

@@ -367,9 +367,8 @@ fn ended(id: Option<&str>, view: Option<&UpgradeView>) -> Option<ExitCode> {
 }
 
 fn how_it_ended(what: &Happened) -> Option<ExitCode> {
-    let Happened::UpgradeEnded { outcomes, .. } = what else { return None };
-    let well = outcomes.iter().all(|(_, outcome)| is_well(outcome));
-    Some(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let Happened::UpgradeEnded { actors, well, .. } = what else { return None };
+    Some(if well == actors { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn is_well(outcome: &str) -> bool {

@@ -11,6 +11,9 @@ use std::str::FromStr;
 use teneral_contract::{Addr, Digest};
 use teneral_store::UpgradeId;
 
+/// How many actors one event names at most: with the longest names it stays well below what a watcher takes.
+pub const ACTORS_NAMED_MAX: usize = 500;
+
 /// Something that happened at a host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
@@ -55,8 +58,9 @@ pub enum Happened {
     Paused { actor: Addr, version: Version, generation: u64, by: String },
     /// An actor handles messages again.
     Resumed { actor: Addr, version: Version, generation: u64, paused_us: u64, queued_messages: usize },
-    /// An upgrade stands in the journal and begins; each actor with the version that it is to run.
-    UpgradeBegun { upgrade: UpgradeId, by: String, reason: String, moves: Vec<(Addr, Version)> },
+    /// An upgrade stands in the journal and begins: of how many actors, and the first [`ACTORS_NAMED_MAX`] with the
+    /// version that each is to run.
+    UpgradeBegun { upgrade: UpgradeId, by: String, reason: String, actors: usize, moves: Vec<(Addr, Version)> },
     /// A step of an upgrade is over: `done`, `failed` with a code and a cause, or `undone`. No actor: of all that run
     /// the code.
     UpgradeStep {
@@ -68,8 +72,9 @@ pub enum Happened {
         code: Option<String>,
         cause: Option<String>,
     },
-    /// An upgrade is over; each actor with `committed`, `unchanged`, `rolled_back`, `refused` or `deferred`.
-    UpgradeEnded { upgrade: UpgradeId, outcomes: Vec<(Addr, String)> },
+    /// An upgrade is over: of how many actors, how many are where they were to be, and the first [`ACTORS_NAMED_MAX`]
+    /// with `committed`, `unchanged`, `rolled_back`, `refused` or `deferred`.
+    UpgradeEnded { upgrade: UpgradeId, actors: usize, well: usize, outcomes: Vec<(Addr, String)> },
     /// An actor runs another version.
     Upgraded { actor: Addr, from: Version, version: Version, generation: u64, paused_us: u64, queued_messages: usize },
     /// An upgrade of an actor broke while it was paused: this version serves on.
@@ -183,8 +188,8 @@ impl Happened {
     #[must_use]
     pub fn is_of(&self, actor: &Addr) -> bool {
         match self {
-            Self::UpgradeBegun { moves, .. } => moves.iter().any(|(moved, _)| moved == actor),
-            Self::UpgradeEnded { outcomes, .. } => outcomes.iter().any(|(moved, _)| moved == actor),
+            Self::UpgradeBegun { moves, actors, .. } => names(moves, *actors, |moved| moved == actor),
+            Self::UpgradeEnded { outcomes, actors, .. } => names(outcomes, *actors, |moved| moved == actor),
             _ => self.actor() == Some(actor),
         }
     }
@@ -193,8 +198,8 @@ impl Happened {
     #[must_use]
     pub fn is_of_kind(&self, wanted: &str) -> bool {
         match self {
-            Self::UpgradeBegun { moves, .. } => moves.iter().any(|(moved, _)| moved.kind() == wanted),
-            Self::UpgradeEnded { outcomes, .. } => outcomes.iter().any(|(moved, _)| moved.kind() == wanted),
+            Self::UpgradeBegun { moves, actors, .. } => names(moves, *actors, |moved| moved.kind() == wanted),
+            Self::UpgradeEnded { outcomes, actors, .. } => names(outcomes, *actors, |moved| moved.kind() == wanted),
             Self::Quarantined { kind, .. }
             | Self::Pardoned { kind, .. }
             | Self::ArtifactPushed { kind, .. }
@@ -215,6 +220,11 @@ impl Happened {
     pub const fn is_of_host(&self) -> bool {
         matches!(self, Self::Ready { .. } | Self::Stopping {})
     }
+}
+
+/// Whether a list names somebody, or is too short to say: who is left out of it may be meant.
+fn names<T>(list: &[(Addr, T)], actors: usize, is_meant: impl Fn(&Addr) -> bool) -> bool {
+    list.len() < actors || list.iter().any(|(actor, _)| is_meant(actor))
 }
 
 /// One line for people, without the time and without the actor.
@@ -259,8 +269,8 @@ impl fmt::Display for Happened {
 impl Happened {
     fn of_upgrade(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UpgradeBegun { upgrade, by, reason, moves } => {
-                write!(f, "upgrade {upgrade} of {} actors begins, asked for by {by}", moves.len())?;
+            Self::UpgradeBegun { upgrade, by, reason, actors, .. } => {
+                write!(f, "upgrade {upgrade} of {actors} actors begins, asked for by {by}")?;
                 if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
             Self::UpgradeStep { upgrade, step, took_us, result, code, cause, .. } => {
@@ -270,10 +280,8 @@ impl Happened {
                     _ => Ok(()),
                 }
             }
-            Self::UpgradeEnded { upgrade, outcomes } => {
-                let done = |outcome: &str| outcome == "committed" || outcome == "unchanged";
-                let well = outcomes.iter().filter(|(_, outcome)| done(outcome)).count();
-                write!(f, "upgrade {upgrade} ended: {well} of {} actors are there", outcomes.len())
+            Self::UpgradeEnded { upgrade, actors, well, .. } => {
+                write!(f, "upgrade {upgrade} ended: {well} of {actors} actors are there")
             }
             Self::Upgraded { from, version, paused_us, .. } => {
                 write!(f, "upgraded {from} -> {version}, paused {paused_us} us")

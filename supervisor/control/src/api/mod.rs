@@ -36,8 +36,11 @@ use std::time::Duration;
 /// The socket's name in a host's directory.
 pub const SOCKET: &str = "control.sock";
 
-/// Largest body of a request that is no artifact.
+/// Largest body of a request that is no artifact and no plan.
 pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Largest body that brings a plan: one of some ten thousand moves.
+pub const PLAN_BYTES_MAX: usize = 16 << 20;
 
 /// Connections at a time; one more is told so and closed.
 pub const CONNECTIONS_MAX: usize = 64;

@@ -1,9 +1,11 @@
 //! The ring, the gap and the end, without a host.
 
 use super::*;
+use semver::Version;
 use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use teneral_runtime::What;
 
 fn hub() -> Hub {
     Hub { kept: Arc::new(Kept { boot: 3, ring: Mutex::default() }), changed: watch::Sender::new(()) }
@@ -75,4 +77,24 @@ fn a_filter_takes_what_is_about_its_actor_or_its_kind_and_the_hosts_own_words() 
     assert_eq!(takes(&stopped("counter/b")), (false, true));
     assert_eq!(takes(&stopped("probe/a")), (false, false));
     assert_eq!(takes(&ready(0)), (true, true));
+}
+
+#[test]
+fn an_event_about_very_many_actors_is_one_that_every_watcher_can_read() {
+    let name = |number: usize| Addr::new(&format!("counter/{number:0>500}")).expect("an address");
+    let all: Vec<Addr> = (0..20_000).map(name).collect();
+    let version = Version::new(1, 0, 0);
+    let moves = all.iter().map(|actor| (actor.clone(), version.clone())).collect();
+    let (who, why) = ("user x".to_owned(), "\u{1}".repeat(4 << 20));
+    let begun = What::UpgradeBegun { upgrade: "up-1".to_owned(), who, why, moves };
+    let outcomes = all.iter().map(|actor| (actor.clone(), "committed")).collect();
+    let ended = What::UpgradeEnded { upgrade: "up-1".to_owned(), outcomes };
+    let by_actor = Filter { actor: all.last().cloned(), kind: None };
+    for what in [begun, ended] {
+        let translate::Seen::Told(told) = translate::translate(&what) else { panic!("it is told") };
+        let bytes = serde_json::to_vec(&told).expect("JSON").len();
+        assert!(bytes < 1 << 20, "{bytes}");
+        assert!(told.to_string().contains(" 20000 actors"), "{told}");
+        assert!(by_actor.takes(&told), "who is not named may be meant");
+    }
 }

@@ -2,8 +2,12 @@
 
 use super::Happened;
 use std::time::Duration;
+use teneral_control::api::event::ACTORS_NAMED_MAX;
 use teneral_runtime::{CrashReport, DeadLetter, What};
 use teneral_store::UpgradeId;
+
+/// Longest reason that is told, in characters; the journal has all of it.
+const REASON_CHARS_MAX: usize = 1000;
 
 /// What watchers are told.
 pub(super) enum Seen {
@@ -57,8 +61,10 @@ pub(super) fn translate(what: &What) -> Seen {
 
 fn of_upgrade(what: What) -> Seen {
     Seen::Told(match what {
-        What::UpgradeBegun { upgrade, who: by, why: reason, moves } => {
-            Happened::UpgradeBegun { upgrade: UpgradeId(upgrade), by, reason, moves }
+        What::UpgradeBegun { upgrade, who: by, why, mut moves } => {
+            let (actors, reason) = (moves.len(), why.chars().take(REASON_CHARS_MAX).collect());
+            moves.truncate(ACTORS_NAMED_MAX);
+            Happened::UpgradeBegun { upgrade: UpgradeId(upgrade), by, reason, actors, moves }
         }
         What::UpgradeStep { upgrade, addr: actor, step, took, result, failure } => {
             let (code, cause) = failure.unzip();
@@ -66,8 +72,11 @@ fn of_upgrade(what: What) -> Seen {
             Happened::UpgradeStep { upgrade, actor, step, took_us, result, code, cause }
         }
         What::UpgradeEnded { upgrade, outcomes } => {
-            let outcomes = outcomes.into_iter().map(|(actor, outcome)| (actor, outcome.to_owned())).collect();
-            Happened::UpgradeEnded { upgrade: UpgradeId(upgrade), outcomes }
+            let is_well = |(_, outcome): &&(_, &str)| matches!(*outcome, "committed" | "unchanged");
+            let (actors, well) = (outcomes.len(), outcomes.iter().filter(is_well).count());
+            let named = outcomes.into_iter().take(ACTORS_NAMED_MAX);
+            let outcomes = named.map(|(actor, outcome)| (actor, outcome.to_owned())).collect();
+            Happened::UpgradeEnded { upgrade: UpgradeId(upgrade), actors, well, outcomes }
         }
         What::Upgraded { addr: actor, from, to: version, generation, paused, queued_messages } => {
             let (generation, paused_us) = (generation.0, micros(paused));

@@ -2,14 +2,14 @@
 
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{DefaultBodyLimit, FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use teneral_control::api::wire::{RELEASE_HEADER, SIGNATURE_HEADER};
-use teneral_control::api::{ApiError, BODY_BYTES_MAX};
+use teneral_control::api::{ApiError, BODY_BYTES_MAX, PLAN_BYTES_MAX};
 use teneral_control::trust::Signed;
 
 /// How long a caller may take for a body.
@@ -25,7 +25,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let body = whole(request, state, BODY_BYTES_MAX).await?;
+        let bytes_max = bytes_max(request.uri().path());
+        let body = whole(request, state, bytes_max).await?;
         serde_json::from_slice(&body).map(Self).map_err(|error| {
             ApiError::new(
                 StatusCode::BAD_REQUEST,
@@ -39,14 +40,28 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Asked<T> {
     }
 }
 
+/// The path that takes a plan.
+pub(super) const APPLY: &str = "/v1/upgrades/apply";
+
+/// Largest body that a path takes, of those that take JSON.
+pub(super) fn bytes_max(path: &str) -> usize {
+    if path == APPLY { PLAN_BYTES_MAX } else { BODY_BYTES_MAX }
+}
+
 /// The whole body, in bounded time. One that says itself that it is over its bound is refused unread.
-pub(crate) async fn whole<S: Send + Sync>(request: Request, state: &S, bytes_max: usize) -> Result<Bytes, ApiError> {
+pub(crate) async fn whole<S: Send + Sync>(
+    mut request: Request,
+    state: &S,
+    bytes_max: usize,
+) -> Result<Bytes, ApiError> {
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
     let is_over = |length: &u64| *length > bytes_max as u64 && !cfg!(feature = "bug-r19");
     if let Some(length) = length.filter(is_over) {
         let what = format!("a body of {length} bytes, over the limit of {bytes_max}");
         return Err(ApiError::request(StatusCode::PAYLOAD_TOO_LARGE, "CTL-LARGE", what, LARGE));
     }
+    // Instead of the bound of most paths, which may be less.
+    DefaultBodyLimit::max(bytes_max).apply(&mut request);
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
         Ok(body) => body.map_err(|error| unread(&error)),
         Err(_) => {

@@ -3,7 +3,7 @@
 //! What changes the host is not done when it cannot be written down; only what takes something back is. A message to an
 //! actor changes no host: it is written down when it is over, apart from the rest.
 
-use super::asked::{whole, wrong};
+use super::asked::{bytes_max, whole, wrong};
 use super::routes::{Answer, Json, OPERATOR, look};
 use super::timestamp;
 use crate::System;
@@ -22,7 +22,7 @@ use std::time::Instant;
 use teneral_control::api::client::text_of;
 use teneral_control::api::error::Code;
 use teneral_control::api::wire::{AuditPage, AuditView};
-use teneral_control::api::{ApiError, BODY_BYTES_MAX, Caller, REASON_HEADER};
+use teneral_control::api::{ApiError, Caller, REASON_HEADER};
 use teneral_store::{Audit, Audited, Ledger};
 use teneral_upgrade::Report;
 
@@ -128,7 +128,8 @@ fn unwritten(entry: &Audited, error: &ApiError) {
 async fn read(request: Request) -> Result<(Request, Value), ApiError> {
     let (parts, body) = request.into_parts();
     let head = Request::from_parts(parts.clone(), body);
-    let bytes = whole(head, &(), BODY_BYTES_MAX).await?;
+    let bytes_max = bytes_max(head.uri().path());
+    let bytes = whole(head, &(), bytes_max).await?;
     let asked = serde_json::from_slice(&bytes).unwrap_or_default();
     Ok((Request::from_parts(parts, Body::from(bytes)), asked))
 }

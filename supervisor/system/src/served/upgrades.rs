@@ -1,6 +1,6 @@
 //! Upgrades asked for, looked at and cancelled.
 
-use super::asked::Asked;
+use super::asked::{APPLY, Asked};
 use super::audited::{Note, Who};
 use super::routes::{Answer, Json, look};
 use crate::{System, SystemError, Wish};
@@ -28,7 +28,7 @@ pub(super) fn routes() -> Router<System> {
         .route("/v1/requests/{request}", get(requested))
         .route("/v1/upgrades/plan", post(plan))
         .route("/v1/upgrades/run", post(run))
-        .route("/v1/upgrades/apply", post(apply))
+        .route(APPLY, post(apply))
 }
 
 async fn upgrades(
