@@ -4,15 +4,24 @@
 //! has built is read.
 
 use crate::failure::Failure;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Tells the libraries which build of a version they are: see `teneral_actor::about`.
 const DEV_BUILD: &str = "TENERAL_DEV_BUILD";
+
+/// How long cargo and what it runs have to end before they are ended.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long between two looks at whether they have.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Why there are no libraries.
 #[derive(Debug, thiserror::Error)]
@@ -139,6 +148,8 @@ impl Workspace {
             Some(number) => command.env(DEV_BUILD, number.to_string()),
             None => command.env_remove(DEV_BUILD),
         };
+        // A group of its own, so that its compilers and build scripts end with it.
+        command.process_group(0);
         let mut running = Running(command.spawn().map_err(|source| not_run(&command, source))?);
         let stdout = running.0.stdout.take();
         let read = tokio::task::spawn_blocking(move || stdout.map_or(Ok(BTreeSet::new()), libraries)).await;
@@ -175,8 +186,20 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // One that has ended by itself is no more there to be ended.
-        let _ = self.0.kill();
+        // Waited for already: its number may be another's by now.
+        if !matches!(self.0.try_wait(), Ok(None)) {
+            return;
+        }
+        let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) else { return };
+        // Those that have ended by themselves are no more there to be ended.
+        let _ = kill_process_group(group, Signal::TERM);
+        let begun = Instant::now();
+        // Only looked at: until it is waited for, its number stays its own.
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        while begun.elapsed() < END_TIMEOUT && matches!(waitid(WaitId::Pid(group), look), Ok(None)) {
+            std::thread::sleep(LOOK);
+        }
+        let _ = kill_process_group(group, Signal::KILL);
         let _ = self.0.wait();
     }
 }
@@ -202,4 +225,24 @@ fn libraries(stdout: ChildStdout) -> std::io::Result<BTreeSet<Library>> {
         found.extend(files.map(|file| Library { file, package: package.to_owned() }));
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_cargo_runs_ends_with_it_even_what_heeds_no_signal() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "trap '' TERM; tail -f /dev/null & echo begun; wait"]).process_group(0);
+        let mut running = Running(command.stdout(Stdio::piped()).spawn().expect("sh runs"));
+        let mut stdout = BufReader::new(running.0.stdout.take().expect("a pipe"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("it says so");
+        assert_eq!(line, "begun\n");
+        drop(running);
+        // Ends when nobody has the other end any more.
+        assert_eq!(stdout.read_to_string(&mut line).expect("it ends"), 0);
+    }
 }

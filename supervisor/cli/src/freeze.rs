@@ -62,9 +62,15 @@ struct Changed {
 pub(crate) fn run(Freeze { json }: &Freeze) -> Result<ExitCode, Failure> {
     let now = "no lock was changed";
     let workspace = Workspace::find(Path::new(".")).map_err(|error| error.failure(now))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new("CLI-MACHINE", &error, now, "try again"))?;
-    let libraries = runtime.block_on(workspace.build(None)).map_err(|error| error.failure(now))?;
+    let libraries = runtime.block_on(async {
+        tokio::select! {
+            built = workspace.build(None) => built.map_err(|error| error.failure(now)),
+            // Cargo has a group of its own, and hears no ^C but through this.
+            _ = tokio::signal::ctrl_c() => Err(Failure::interrupted().standing(now.to_owned()).hinting("run it again")),
+        }
+    })?;
     let mut all = Vec::new();
     for library in &libraries {
         let verified = gate().verify(&library.file, None).map_err(|error| failed(&library.file, &error))?;

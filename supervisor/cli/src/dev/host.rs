@@ -78,7 +78,7 @@ impl Host {
     /// # Errors
     /// [`Failure`]: the store cannot be read.
     pub(super) fn last_build(&self) -> Result<Option<u64>, Failure> {
-        let releases = self.system.releases().map_err(|error| of_system(&error))?;
+        let releases = self.system.releases().map_err(|error| self.refused(&error))?;
         Ok(releases.iter().filter_map(|release| build_of(&release.version)).max())
     }
 
@@ -88,6 +88,10 @@ impl Host {
         let known: BTreeSet<_> = releases.iter().map(|release| release.sha256).collect();
         let is_known = |library: &Library| fs::read(&library.file).is_ok_and(|file| known.contains(&digest_of(&file)));
         libraries.iter().all(is_known)
+    }
+
+    fn refused(&self, error: &SystemError) -> Failure {
+        Failure::new(error.code(), error, self.who_serves(), error.hint())
     }
 
     /// What stands when a build comes to nothing.
@@ -101,7 +105,8 @@ impl Host {
     /// kind the highest serves.
     ///
     /// # Errors
-    /// [`Failure`]: the store cannot be read, or nothing can be said. What is refused is said, and is none.
+    /// [`Failure`]: nothing can be said. What is refused is said, and is none; nor is a store that fails: the next save
+    /// is another try.
     pub(super) async fn serve(
         &self,
         libraries: &[Library],
@@ -118,18 +123,16 @@ impl Host {
                     let head = heads.entry(kind).or_insert_with(|| version.clone());
                     *head = version.max(head.clone());
                 }
-                Err(error) => {
-                    let failure = Failure::new(error.code(), &error, self.who_serves(), error.hint());
-                    self.says.failure(&failure)?;
-                }
+                Err(error) => self.says.failure(&self.refused(&error))?,
             }
         }
         for (kind, version) in &heads {
             if self.take(kind, version).await? == Round::Full {
                 return Ok(Round::Full);
             }
-            let set = self.system.set_default(kind, &version.to_string());
-            set.map_err(|error| of_system(&error))?;
+            if let Err(error) = self.system.set_default(kind, &version.to_string()) {
+                self.says.failure(&self.refused(&error))?;
+            }
         }
         self.served(&heads, built, begun.elapsed(), saved)?;
         Ok(Round::Done)
@@ -173,7 +176,10 @@ impl Host {
     /// Has a kind's actors run a version: who runs goes to it, who is down is brought back first, and a kind that has
     /// nobody gets one.
     async fn take(&self, kind: &str, version: &Version) -> Result<Round, Failure> {
-        let defined = self.system.definitions().map_err(|error| of_system(&error))?;
+        let defined = match self.system.definitions() {
+            Ok(defined) => defined,
+            Err(error) => return self.says.failure(&self.refused(&error)).map(|()| Round::Done),
+        };
         for down in defined.iter().filter(|defined| defined.addr.kind() == kind) {
             if let Err(error) = self.system.start_defined_actor(&down.addr).await {
                 self.says.failure(&not_back(&down.addr, &error))?;

@@ -184,7 +184,10 @@ async fn build(
     first: bool,
 ) -> Result<Option<(Vec<Library>, Duration)>, Failure> {
     let begun = Instant::now();
-    let last = host.last_build()?;
+    let last = match host.last_build() {
+        Ok(last) => last,
+        Err(failure) => return host.says.failure(&failure).map(|()| None),
+    };
     let next = last.map_or(1, |last| last + 1);
     host.says.building(next)?;
     let built = async {

@@ -128,21 +128,21 @@ pub(super) struct Changes {
     root: PathBuf,
     watcher: RecommendedWatcher,
     watched: BTreeSet<PathBuf>,
-    happened: mpsc::UnboundedReceiver<Instant>,
+    happened: mpsc::Receiver<Instant>,
 }
 
 impl Changes {
     /// # Errors
     /// [`Failure`]: the system watches no more folders.
     pub(super) fn watch(root: &Path) -> Result<Self, Failure> {
-        let (says, happened) = mpsc::unbounded_channel();
+        let (says, happened) = mpsc::channel(1);
         let told = move |event: notify::Result<Event>| {
             let kind = event.as_ref().map_or(EventKind::Any, |event| event.kind);
             // To look at a file is to open it: that happens at every look.
             let looked = matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write));
             if !looked {
-                // Nobody hears it at the end.
-                let _ = says.send(Instant::now());
+                // One that waits to be heard is as good as many; nobody hears it at the end.
+                let _ = says.try_send(Instant::now());
             }
         };
         let failed = |source| unwatched(root, source);
