@@ -1,7 +1,7 @@
 //! What comes back when the host does: each life of it is a system of its own on one directory.
 
 use crate::harness::child::{self, Child};
-use crate::harness::house::{GENEROUS, House, chain};
+use crate::harness::house::{GENEROUS, House, chain, until};
 use crate::harness::probe::{self, Busy, lives, note, seen, state, tell, trap};
 use crate::harness::{Test, test};
 use probe_api::Start;
@@ -24,6 +24,7 @@ pub(super) fn tests() -> Vec<Test> {
         test(what_is_undefined_does_not_come_back),
         test(an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind),
         test(an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept),
+        test(a_definition_whose_caller_goes_away_is_made_to_its_end),
     ]
 }
 
@@ -89,6 +90,22 @@ fn all_back(house: &House, with_state: bool) -> Vec<ActorRef> {
         Err(error) => panic!("{}: {}", defined.addr, chain(&error)),
     });
     back.collect()
+}
+
+fn a_definition_whose_caller_goes_away_is_made_to_its_end() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let (first, named) = (
+        house.system.actor_or_define("probe/a", launch("1.0.0"), Start::default()),
+        house.system.define("probe/b", launch("1.0.0"), Start::default()),
+    );
+    house.block_on(async {
+        // Each has begun, and is given up before it is there.
+        assert!(tokio::time::timeout(Duration::ZERO, first).await.is_err());
+        assert!(tokio::time::timeout(Duration::ZERO, named).await.is_err());
+    });
+    until("both are defined", || house.system.definitions().expect("the store reads").len() == 2);
+    until("both run", || house.system.actors().len() == 2);
 }
 
 fn what_is_defined_comes_back_on_the_version_and_with_the_state_that_it_was_closed_with() {

@@ -406,6 +406,10 @@ impl Store for EmbeddedStore {
         self.db.put("keep an actor's definition", ACTORS, definition.addr.path(), definition)
     }
 
+    fn definition(&self, addr: &Addr) -> Result<Option<Definition>, StoreError> {
+        self.db.get(ACTORS, addr.path())
+    }
+
     fn definitions(&self) -> Result<Vec<Definition>, StoreError> {
         self.db.all(ACTORS)
     }

@@ -87,6 +87,8 @@ pub trait Store: fmt::Debug + Send + Sync {
 
     /// Keeps what it takes to start an actor again, in place of what was there.
     fn define(&self, definition: &Definition) -> Result<(), StoreError>;
+    /// What was kept of one actor.
+    fn definition(&self, addr: &Addr) -> Result<Option<Definition>, StoreError>;
     /// All of them, by path.
     fn definitions(&self) -> Result<Vec<Definition>, StoreError>;
     /// Forgets one; an unknown one is a no-op.

@@ -104,7 +104,9 @@ fn keeps_what_it_is_given(store: &dyn Store) {
     };
     store.define(&definition).unwrap();
     assert_eq!(store.definitions().unwrap(), std::slice::from_ref(&definition));
+    assert_eq!(store.definition(&definition.addr).unwrap(), Some(definition.clone()));
     store.forget(&definition.addr).unwrap();
+    assert_eq!(store.definition(&definition.addr).unwrap(), None);
     assert_eq!(store.definitions().unwrap(), []);
     keeps_states(store, &definition.addr);
     assert_eq!((store.next_epoch().unwrap(), store.next_epoch().unwrap()), (1, 2));

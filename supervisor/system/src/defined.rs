@@ -7,8 +7,9 @@
 //! outlived.
 
 use crate::served::Phase;
+use crate::system::written;
 use crate::{Launch, System, SystemError, ToAddr};
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use teneral_contract::{Addr, Wire};
 use teneral_runtime::{
@@ -17,6 +18,7 @@ use teneral_runtime::{
 use teneral_store::{Definition, Lives, SavedState, Store, digest_of};
 use teneral_upgrade::Report;
 use teneral_upgrade::report::{Now, Outcome};
+use tokio::sync::OwnedMutexGuard;
 
 /// Who pauses actors that are being closed.
 const CLOSING: &str = "close";
@@ -42,6 +44,15 @@ pub enum Stopped {
     CutOff,
 }
 
+/// Start arguments as they were given.
+#[derive(Debug)]
+pub(crate) enum Given {
+    /// As the actor's code reads them.
+    Written(StartArgs),
+    /// As JSON, which the actor's code writes anew.
+    Json(String),
+}
+
 /// What an actor came back from.
 #[derive(Debug)]
 pub struct CameBack {
@@ -58,11 +69,12 @@ impl System {
     /// # Errors
     /// As [`System::start_with`]; [`SystemError::Defined`] when it is defined already and does not run;
     /// [`SystemError::Store`], after which the actor is not started.
+    ///
+    /// A dropped future cancels the wait, not the definition.
     pub async fn define<A: Wire>(&self, addr: impl ToAddr, launch: Launch, args: A) -> Result<ActorRef, SystemError> {
-        let (addr, options) = (addr.to_addr()?, launch.options.clone());
-        self.is_undefined(&addr).await?;
-        let actor = self.start_with(&addr, launch, args).await?;
-        self.keep(actor, &options).await
+        let addr = addr.to_addr()?;
+        let args = written(&addr, &args)?;
+        self.define_given(addr, launch, Given::Written(args), None).await
     }
 
     /// As [`System::define`], with start arguments that are JSON.
@@ -70,10 +82,7 @@ impl System {
     /// # Errors
     /// As [`System::start_json`]; [`SystemError::Store`], after which the actor is not started.
     pub async fn define_json(&self, addr: impl ToAddr, launch: Launch, args: &str) -> Result<ActorRef, SystemError> {
-        let (addr, options) = (addr.to_addr()?, launch.options.clone());
-        self.is_undefined(&addr).await?;
-        let actor = self.start_json(&addr, launch, args).await?;
-        self.keep(actor, &options).await
+        self.define_given(addr.to_addr()?, launch, Given::Json(args.to_owned()), None).await
     }
 
     /// The actor of that name, defined at its first use: one actor a customer, a session, a device, that nobody starts
@@ -88,19 +97,48 @@ impl System {
         args: A,
     ) -> Result<ActorRef, SystemError> {
         let addr = addr.to_addr()?;
+        let args = written(&addr, &args)?;
+        self.first_use(addr, launch, Given::Written(args)).await
+    }
+
+    /// As [`System::actor_or_define`].
+    pub(crate) async fn first_use(&self, addr: Addr, launch: Launch, args: Given) -> Result<ActorRef, SystemError> {
         if let Some(running) = self.runtime().actor(&addr) {
             return Ok(running);
         }
         // One after the other: the store has one writer, and who waited finds the actor that was made meanwhile.
-        let _alone = self.first_uses().lock().await;
+        let turn = Arc::clone(self.first_uses()).lock_owned().await;
         if let Some(running) = self.runtime().actor(&addr) {
             return Ok(running);
         }
-        match self.define(&addr, launch, args).await {
+        match self.define_given(addr.clone(), launch, args, Some(turn)).await {
             // Somebody else starts it by its name at this moment.
             Err(SystemError::Start { source: StartError::Taken(_), .. }) => self.actor(&addr),
             defined => defined,
         }
+    }
+
+    /// On a task of its own, which holds the turn: whoever asks may go away between the start and the definition, and
+    /// would leave an actor that serves and does not come back.
+    async fn define_given(
+        &self,
+        addr: Addr,
+        launch: Launch,
+        args: Given,
+        turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<ActorRef, SystemError> {
+        let system = self.clone();
+        let defined = tokio::spawn(async move {
+            let _turn = turn;
+            let options = launch.options.clone();
+            system.is_undefined(&addr).await?;
+            let actor = match args {
+                Given::Written(args) => system.start_written(addr, launch, args).await?,
+                Given::Json(text) => system.start_json(&addr, launch, &text).await?,
+            };
+            system.keep(actor, &options).await
+        });
+        defined.await.map_err(|source| SystemError::Task { what: "a definition", source })?
     }
 
     /// Starts one defined actor that does not run, as [`System::start_defined`] does; one that runs is left as it is.
@@ -136,15 +174,14 @@ impl System {
     /// # Errors
     /// [`SystemError::Store`].
     pub(crate) fn defined(&self, addr: &Addr) -> Result<Option<Definition>, SystemError> {
-        Ok(self.store().definitions()?.into_iter().find(|definition| definition.addr == *addr))
+        Ok(self.store().definition(addr)?)
     }
 
     /// Refuses to start anew what is defined and does not run: that would be the end of the state that is kept for it.
     async fn is_undefined(&self, addr: &Addr) -> Result<(), SystemError> {
         let (addr, system) = (addr.clone(), self.clone());
         self.blocking("a look", move |_| {
-            let down = system.runtime().actor(&addr).is_none();
-            match down && system.store().definitions()?.iter().any(|definition| definition.addr == addr) {
+            match system.runtime().actor(&addr).is_none() && system.defined(&addr)?.is_some() {
                 true => Err(SystemError::Defined { addr }),
                 false => Ok(()),
             }
@@ -159,7 +196,12 @@ impl System {
             // Stopped by somebody else before it was kept: kept now, it would come back against that order.
             match started.info().status {
                 Status::Stopped { .. } => Ok(()),
-                _ => Ok(system.store().define(&definition(&started, &options))?),
+                _ => {
+                    let definition = definition(&started, &options);
+                    // Taken away while it started: defined now, it could not come back.
+                    system.library().release(definition.addr.kind(), &definition.version)?;
+                    Ok(system.store().define(&definition)?)
+                }
             }
         };
         if let Err(error) = self.blocking("a definition", keep).await {
@@ -204,7 +246,7 @@ impl System {
     /// Whether there was something to forget.
     fn forget(&self, addr: &Addr) -> Result<bool, SystemError> {
         let _alone = self.defining();
-        let defined = self.store().definitions()?.iter().any(|definition| definition.addr == *addr);
+        let defined = self.defined(addr)?.is_some();
         if defined {
             self.store().forget(addr)?;
             self.store().forget_state(addr)?;
@@ -344,12 +386,11 @@ impl System {
             return Ok(());
         }
         let _alone = self.defining();
-        let defined = self.store().definitions()?;
         for actor in moved {
-            let Some(definition) = defined.iter().find(|definition| definition.addr == actor.actor) else { continue };
+            let Some(definition) = self.defined(&actor.actor)? else { continue };
             if let Now::Serving { version, generation } = &actor.now {
                 let (version, generation) = (version.clone(), *generation);
-                self.store().define(&Definition { version, generation, ..definition.clone() })?;
+                self.store().define(&Definition { version, generation, ..definition })?;
             }
         }
         Ok(())

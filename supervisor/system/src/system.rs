@@ -38,7 +38,7 @@ pub(crate) struct Inner {
     pub(crate) who: String,
     stage: Stage,
     /// Whose turn it is to make an actor at its first use.
-    first_uses: tokio::sync::Mutex<()>,
+    first_uses: Arc<tokio::sync::Mutex<()>>,
     /// Held by whoever writes a definition.
     definitions: Mutex<()>,
     pub(crate) events: Source,
@@ -69,7 +69,7 @@ impl System {
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
         let natives = crate::natives::start(&runtime, options.natives, options.grants)?;
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
-        let (stage, first_uses, definitions) = (Stage::new(), tokio::sync::Mutex::new(()), Mutex::new(()));
+        let (stage, first_uses, definitions) = (Stage::new(), Arc::default(), Mutex::new(()));
         let (upgrade, who) = (options.upgrade, options.who);
         let inner = Inner { runtime, library, upgrades, upgrade, natives, who, stage, first_uses, definitions, events };
         Ok(Self::of(Arc::new(inner)))
@@ -177,6 +177,8 @@ impl System {
     /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::Store`].
     pub fn set_default(&self, kind: &str, version: &str) -> Result<(), SystemError> {
         let version = parse(version)?;
+        // Nobody takes it away in between.
+        let _alone = self.defining();
         self.inner.library.release(kind, &version)?;
         self.inner.library.store().set_default(kind, &version)?;
         self.say(|| Happened::DefaultChanged { kind: kind.to_owned(), version });
@@ -226,10 +228,16 @@ impl System {
         args: A,
     ) -> Result<ActorRef, SystemError> {
         let addr = addr.to_addr()?;
-        let mut bytes = Vec::new();
-        let encoded = args.encode_as(A::FINGERPRINT, &mut bytes);
-        encoded.map_err(|source| SystemError::Args { addr: addr.clone(), source })?;
-        let args = StartArgs { shape: A::FINGERPRINT, bytes };
+        let args = written(&addr, &args)?;
+        self.start_written(addr, launch, args).await
+    }
+
+    pub(crate) async fn start_written(
+        &self,
+        addr: Addr,
+        launch: Launch,
+        args: StartArgs,
+    ) -> Result<ActorRef, SystemError> {
         let system = self.clone();
         self.blocking("a start", move |_| {
             let provider = system.code(addr.kind(), launch.version.as_ref())?;
@@ -362,7 +370,7 @@ impl System {
         self.inner.library.store()
     }
 
-    pub(crate) fn first_uses(&self) -> &tokio::sync::Mutex<()> {
+    pub(crate) fn first_uses(&self) -> &Arc<tokio::sync::Mutex<()>> {
         &self.inner.first_uses
     }
 
@@ -386,6 +394,14 @@ impl System {
         let done = tokio::task::spawn_blocking(move || work(&inner)).await;
         done.map_err(|source| SystemError::Task { what, source })?
     }
+}
+
+/// Start arguments as the actor's code reads them.
+pub(crate) fn written<A: Wire>(addr: &Addr, args: &A) -> Result<StartArgs, SystemError> {
+    let mut bytes = Vec::new();
+    let encoded = args.encode_as(A::FINGERPRINT, &mut bytes);
+    encoded.map_err(|source| SystemError::Args { addr: addr.clone(), source })?;
+    Ok(StartArgs { shape: A::FINGERPRINT, bytes })
 }
 
 pub(crate) fn parse(text: &str) -> Result<Version, SystemError> {

@@ -9,6 +9,7 @@
 mod message;
 mod refused;
 
+use crate::defined::Given;
 use crate::served::whole;
 use crate::{Launch, System, SystemError};
 pub use axum::Router;
@@ -25,7 +26,7 @@ use teneral_control::api::ApiError;
 pub use teneral_control::api::{HttpListener, ListenError};
 use teneral_native::routes::Found;
 pub use teneral_native::routes::{Key, Pattern, Piece, Route, RouteError, Routes, StartPolicy};
-use teneral_runtime::{ActorOptions, ActorRef, StartError, TellError};
+use teneral_runtime::{ActorOptions, ActorRef, TellError};
 use teneral_store::Store;
 use teneral_upgrade::{Artifacts, nearest};
 
@@ -224,18 +225,8 @@ impl Shared {
             return Ok(running);
         }
         let StartPolicy::OnFirstUse { args } = &route.start else { return Err(self.nobody(route, addr).await) };
-        // One after the other, as for every first use.
-        let _alone = self.system.first_uses().lock().await;
-        if let Some(running) = self.system.runtime().actor(addr) {
-            return Ok(running);
-        }
         let launch = Launch { version: None, options: ActorOptions::permanent() };
-        match self.system.define_json(addr, launch, args).await {
-            Err(SystemError::Start { source: StartError::Taken(_), .. }) => {
-                self.system.actor(addr).map_err(refused::of)
-            }
-            defined => defined.map_err(refused::of),
-        }
+        self.system.first_use(addr.clone(), launch, Given::Json(args.clone())).await.map_err(refused::of)
     }
 
     /// Nobody has the name: a slip of whoever asks, or a kind that is not there yet.

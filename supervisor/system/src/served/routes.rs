@@ -3,7 +3,7 @@
 use super::asked::{Asked, signed, whole};
 use super::audited::{self, Note};
 use super::{care, keys, letters, phase, shelf, upgrades, watched};
-use crate::{Admission, Launch, Stopped, System, SystemError};
+use crate::{Admission, Launch, Stopped, System, SystemError, ToAddr};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
@@ -153,6 +153,7 @@ async fn actors(State(system): State<System>) -> Answer<Vec<ActorView>> {
 }
 
 async fn actor(State(system): State<System>, Path(actor): Path<String>) -> Answer<ActorView> {
+    let actor = actor.to_addr()?;
     let definition = definition(&system, &actor).await?;
     match (system.actor(&actor), &definition) {
         (Ok(actor), definition) => Ok(Json(view(&actor, definition.as_ref()))),
@@ -161,14 +162,14 @@ async fn actor(State(system): State<System>, Path(actor): Path<String>) -> Answe
     }
 }
 
-async fn definition(system: &System, path: &str) -> Result<Option<Definition>, ApiError> {
-    let all = look(system, System::definitions).await?;
-    Ok(all.into_iter().find(|definition| definition.addr.path() == path))
+async fn definition(system: &System, addr: &Addr) -> Result<Option<Definition>, ApiError> {
+    let addr = addr.clone();
+    look(system, move |system| system.defined(&addr)).await
 }
 
 /// An actor that runs, as it is now.
 pub(super) async fn seen(system: &System, addr: &Addr) -> Answer<ActorView> {
-    let definition = definition(system, addr.path()).await?;
+    let definition = definition(system, addr).await?;
     Ok(Json(view(&system.actor(addr)?, definition.as_ref())))
 }
 
@@ -232,7 +233,7 @@ async fn start(State(system): State<System>, Asked(body): Asked<Start>) -> Answe
     care::ordered(&system, &actor, &reason, version.as_ref(), "a start was asked for");
     let launch = Launch { version, options: ActorOptions::permanent() };
     let started = system.define_json(&actor, launch, &args.to_string()).await?;
-    let definition = definition(&system, actor.path()).await?;
+    let definition = definition(&system, &actor).await?;
     Ok(Json(view(&started, definition.as_ref())))
 }
 
