@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use teneral::runtime::{Generation, Intensity, Restart, RestartState};
 use teneral::upgrade::Outcome;
 use teneral::{ActorOptions, ActorRef, CameBack, Defined, Launch};
+use teneral_store::{EmbeddedStore, Store};
 
 pub(super) const CHILDREN: &[Child] = &[("defined-crash", crashes)];
 
@@ -20,6 +21,7 @@ pub(super) fn tests() -> Vec<Test> {
         test(who_still_has_messages_is_given_time_to_handle_them_before_it_is_saved),
         test(after_a_crash_a_defined_actor_comes_back_on_its_version_and_from_its_arguments),
         test(a_state_is_used_once_and_never_again_after_a_crash),
+        test(a_state_that_was_begun_from_when_the_host_ended_is_not_used_again),
         test(one_that_cannot_come_back_keeps_nobody_else_and_keeps_what_it_had),
         test(what_is_undefined_does_not_come_back),
         test(an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind),
@@ -218,6 +220,25 @@ fn a_state_is_used_once_and_never_again_after_a_crash() {
     let again = place.life(&[]);
     let back = all_back(&again, false);
     assert_eq!(seen(&again, &back[0]).log, [], "a state that it has outlived would be a lie");
+}
+
+fn a_state_that_was_begun_from_when_the_host_ended_is_not_used_again() {
+    let place = Place::new();
+    let house = place.life(probe::ALL);
+    let actor = define(&house, "probe/a", "1.0.0");
+    tell(&house, &actor, note(0, 0));
+    close(&house, GENEROUS);
+    drop(house);
+    // As a host leaves it that ends between taking the state and forgetting it.
+    let store = EmbeddedStore::open(&place.store()).expect("it is free");
+    store.take_state(actor.addr()).expect("the store writes");
+    drop(store);
+    let again = place.life(&[]);
+    let back = all_back(&again, false);
+    assert_eq!(seen(&again, &back[0]).log, [], "it may have outlived it");
+    close(&again, GENEROUS);
+    drop(again);
+    all_back(&place.life(&[]), true);
 }
 
 fn one_that_cannot_come_back_keeps_nobody_else_and_keeps_what_it_had() {

@@ -237,6 +237,17 @@ fn entry_range(id: &str) -> (String, String) {
     (format!("{id}/"), format!("{id}0"))
 }
 
+impl EmbeddedStore {
+    /// In one transaction: the state may be saved anew at the same time.
+    fn mark_state(&self, act: &'static str, addr: &Addr, mark: impl FnOnce(&mut SavedState)) -> Result<(), StoreError> {
+        self.db.write(act, |transaction| {
+            let Some(mut saved) = db::get::<SavedState>(transaction, STATES, addr.path())? else { return Ok(()) };
+            mark(&mut saved);
+            db::put(transaction, STATES, addr.path(), &saved)
+        })
+    }
+}
+
 impl Store for EmbeddedStore {
     fn push(&self, release: &Release, bytes: &[u8], signed: &Signed) -> Result<Pushed, StoreError> {
         const ACT: &str = "keep an artifact";
@@ -433,6 +444,14 @@ impl Store for EmbeddedStore {
             return Err(StoreError::Artifact { expected: saved.sha256, found });
         }
         Ok(Some((saved, bytes)))
+    }
+
+    fn take_state(&self, addr: &Addr) -> Result<(), StoreError> {
+        self.mark_state("take an actor's state", addr, |saved| saved.taken = true)
+    }
+
+    fn put_back_state(&self, addr: &Addr) -> Result<(), StoreError> {
+        self.mark_state("put an actor's state back", addr, |saved| saved.taken = false)
     }
 
     fn forget_state(&self, addr: &Addr) -> Result<(), StoreError> {

@@ -101,6 +101,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`StoreError::Artifact`] when its bytes are not what was saved.
     fn saved_state(&self, addr: &Addr) -> Result<Option<(SavedState, Vec<u8>)>, StoreError>;
+    /// Marks it as taken; without one it is a no-op.
+    fn take_state(&self, addr: &Addr) -> Result<(), StoreError>;
+    /// Marks it as not taken: nobody went on from it. Without one it is a no-op.
+    fn put_back_state(&self, addr: &Addr) -> Result<(), StoreError>;
     /// Forgets it: who goes on from it will soon know better. An unknown one is a no-op.
     fn forget_state(&self, addr: &Addr) -> Result<(), StoreError>;
 

@@ -132,6 +132,9 @@ pub struct SavedState {
     pub generation: u64,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
+    /// Whether an actor has gone on from it, or was about to: whoever finds that after a crash does not use it again.
+    #[serde(default)]
+    pub taken: bool,
 }
 
 /// Names one upgrade, in every log and report.

@@ -144,14 +144,25 @@ fn keeps_states(store: &dyn Store, addr: &Addr) {
         schema: 2,
         generation: 4,
         sha256: digest_of(bytes),
+        taken: false,
     };
     let other = Addr::new("counter/b").unwrap();
     store.save_state(addr, &saved(b"old"), b"old").unwrap();
     store.save_state(addr, &saved(b"state"), b"state").unwrap();
     store.save_state(&other, &saved(b""), b"").unwrap();
     assert_eq!(store.saved_state(addr).unwrap(), Some((saved(b"state"), b"state".to_vec())));
+    let taken = |addr| store.saved_state(addr).unwrap().map(|(saved, bytes)| (saved.taken, bytes));
+    store.take_state(addr).unwrap();
+    assert_eq!(taken(addr), Some((true, b"state".to_vec())));
+    store.put_back_state(addr).unwrap();
+    assert_eq!(taken(addr), Some((false, b"state".to_vec())));
+    store.take_state(addr).unwrap();
+    store.save_state(addr, &saved(b"newer"), b"newer").unwrap();
+    assert_eq!(taken(addr), Some((false, b"newer".to_vec())), "that one was not taken");
     store.forget_state(addr).unwrap();
     store.forget_state(addr).unwrap();
+    store.take_state(addr).unwrap();
+    store.put_back_state(addr).unwrap();
     assert_eq!(store.saved_state(addr).unwrap(), None);
     assert_eq!(store.saved_state(&other).unwrap(), Some((saved(b""), Vec::new())));
     // Bytes that are not what the record says are no state.

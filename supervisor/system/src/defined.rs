@@ -16,8 +16,8 @@ use teneral_runtime::{
     ActorOptions, ActorRef, Generation, Intensity, Restart, RestartState, Saved, Start, StartArgs, StartError, Status,
 };
 use teneral_store::{Definition, Lives, SavedState, Store, digest_of};
-use teneral_upgrade::Report;
 use teneral_upgrade::report::{Now, Outcome};
+use teneral_upgrade::{Report, chain};
 use tokio::sync::OwnedMutexGuard;
 
 /// Who pauses actors that are being closed.
@@ -303,19 +303,46 @@ impl System {
         let args = StartArgs { shape: args_shape, bytes: args };
         let start = Start { addr: addr.clone(), provider, args, options: options(&lives) };
         let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
-        let Some((SavedState { schema, .. }, bytes)) = saved else {
-            return Ok(CameBack { actor: self.runtime().start(start).map_err(failed)?, with_state: false });
+        let (schema, bytes) = match saved {
+            Some((SavedState { schema, taken: false, .. }, bytes)) => (schema, bytes),
+            taken => {
+                let actor = self.runtime().start(start).map_err(failed)?;
+                if taken.is_some() {
+                    let why = "the host ended after the actor began from its state, or in that moment";
+                    tracing::warn!(actor = %addr, why, "an actor begins anew from its arguments");
+                    self.drop_state(&addr);
+                }
+                return Ok(CameBack { actor, with_state: false });
+            }
         };
         let saved = Saved { schema, bytes, generation: Generation(generation) };
-        let actor = self.runtime().start_saved(start, saved).map_err(failed)?;
+        // Marked before the actor is there, and forgotten after: a disk that is full keeps it from coming, and after a
+        // crash at any moment in between nobody can tell whether it has outlived the state. Then it begins from its
+        // arguments, as after every crash, and that is said.
+        self.store().take_state(&addr)?;
+        let started = self.runtime().start_saved(start, saved);
         // Held until it is forgotten: who closes the system meanwhile keeps the actor's state after this, not before.
         let phase = self.stage().phase.borrow();
-        if *phase != Phase::Stopping {
+        match started {
             // Once: whatever it does from here on, that state knows nothing of it.
-            self.store().forget_state(&addr)?;
+            Ok(_) if *phase != Phase::Stopping => self.drop_state(&addr),
+            _ => {
+                if let Err(error) = self.store().put_back_state(&addr) {
+                    let error = chain(&error);
+                    tracing::error!(actor = %addr, error, "a state that nobody used stays marked as used");
+                }
+            }
         }
         drop(phase);
-        Ok(CameBack { actor, with_state: true })
+        Ok(CameBack { actor: started.map_err(failed)?, with_state: true })
+    }
+
+    /// Forgets a state that is marked as taken. One that stays costs room; nobody uses it.
+    fn drop_state(&self, addr: &Addr) {
+        if let Err(error) = self.store().forget_state(addr) {
+            let error = chain(&error);
+            tracing::warn!(actor = %addr, error, "a state that was used is not forgotten yet");
+        }
     }
 
     /// Closes the system in order, within `timeout`: ends what goes on by itself (followed files, wake-ups), lets all
@@ -370,7 +397,8 @@ impl System {
         self.blocking("a state", move |_| {
             let (version, generation) = (read.version.clone(), info.generation.0);
             let definition = Definition { version: version.clone(), generation, ..definition };
-            let saved = SavedState { version, schema: read.schema, generation, sha256: digest_of(&read.bytes) };
+            let saved =
+                SavedState { version, schema: read.schema, generation, sha256: digest_of(&read.bytes), taken: false };
             system.store().save_state(&definition.addr, &saved, &read.bytes)?;
             Ok(system.store().define(&definition)?)
         })
