@@ -44,7 +44,14 @@ pub(super) fn merged(shape: &Value, body: &[u8], named: &[BTreeMap<String, Strin
         false => serde_json::from_slice(body)
             .map_err(|error| unread(format!("the body is no JSON: {error}"), "send JSON, or no body"))?,
     };
-    let (Some(fields), Value::Object(mut message)) = (fields, given.clone()) else { return Ok(given.to_string()) };
+    let (fields, mut message) = match (fields, given) {
+        (Some(fields), Value::Object(message)) => (fields, message),
+        // By their places, the fields of path and query would be lost without a word.
+        (Some(_), Value::Array(_)) => {
+            return Err(unread("the body is an array, and the message has fields".to_owned(), "send a JSON object"));
+        }
+        (_, given) => return Ok(given.to_string()),
+    };
     for (name, text) in named.iter().flatten() {
         let Some(leaf) = fields.get(name) else { continue };
         let value = value(leaf, text).ok_or_else(|| {
@@ -113,13 +120,13 @@ mod tests {
             of(r#"{"amount": 7, "note": "n"}"#, &pairs),
             Ok(json!({ "customer": "7", "amount": 7, "note": "n" }))
         );
-        assert_eq!(of("[1]", &pairs), Ok(json!([1])));
     }
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
         assert!(of("", &[("amount", "seven")]).is_err_and(|what| what.contains("takes u32")));
         assert!(of(r#"{"amount": 8}"#, &[("amount", "7")]).is_err_and(|what| what.contains("8 in the body")));
+        assert!(of(r#"["7", 7]"#, &[("amount", "7")]).is_err_and(|what| what.contains("an array")));
         assert!(of("{", &[]).is_err_and(|what| what.contains("no JSON")));
     }
 
