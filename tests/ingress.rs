@@ -17,6 +17,9 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_request_is_an_ask_of_the_actor_that_it_names),
         test(a_request_that_cannot_be_meant_is_refused_with_a_status_and_a_code),
         test(a_route_to_a_kind_that_is_not_there_answers_503_until_it_is),
+        test(at_its_bound_of_actors_a_host_makes_no_more_at_their_first_use),
+        test(what_a_stranger_writes_or_causes_stays_in_the_log_on_its_line),
+        test(an_order_to_an_actor_of_the_hosts_own_is_refused),
         test(what_is_wrong_with_routes_and_grants_is_said_with_its_lines),
         test(no_request_fails_while_its_actor_is_upgraded),
         test(a_caller_too_many_is_told_so_and_half_a_request_keeps_nobody_else),
@@ -186,6 +189,7 @@ fn a_request_that_cannot_be_meant_is_refused_with_a_status_and_a_code() {
     shop.refuses(("POST", "/counters/ann", "", r#"{"amount": "three"}"#), 400, "SYS-JSON");
     shop.refuses(("POST", "/counters/ann/three", "", ""), 400, "HTTP-REQUEST");
     shop.refuses(("POST", "/counters/ann/3", "", r#"{"amount": 4}"#), 400, "HTTP-REQUEST");
+    shop.refuses(("POST", "/counters/ann/3", "", "[3]"), 400, "HTTP-REQUEST");
     shop.refuses(("POST", "/counters/ann", "", &"x".repeat(1001)), 413, "CTL-LARGE");
     // Nothing of the control API is there.
     shop.refuses(("GET", "/v1/actors", "", ""), 404, "HTTP-PATH");
@@ -196,12 +200,44 @@ fn a_route_to_a_kind_that_is_not_there_answers_503_until_it_is() {
     let shop = Shop::with(ROUTES, "", &[]);
     let missing = shop.refuses(("GET", "/counters/ann", "", ""), 503, "HTTP-ROUTE");
     assert!(missing.head.contains("retry-after: "), "{}", missing.head);
+    assert!(missing.body["hint"].as_str().is_some_and(|hint| hint.contains("x-request-id")), "{}", missing.body);
     shop.refuses(("POST", "/counters/ann", "", r#"{"amount": 1}"#), 503, "SYS-KIND");
     shop.served.push(&["counter-v1"]);
     shop.refuses(("POST", "/counters/ann", "", r#"{"amount": 1}"#), 503, "SYS-DEFAULT");
     shop.served.says(&["kind", "set-default", "counter", "1.0.0"]);
     assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#).status, 202);
     assert_eq!(shop.asks("GET", "/counters/ann", "", "").body, json!({ "total": 6 }));
+}
+
+fn at_its_bound_of_actors_a_host_makes_no_more_at_their_first_use() {
+    // The bound counts the host's own.
+    let shop = Shop::with(&format!("{ROUTES}\n[limits]\nactors_max = 10\n"), "", &["counter-v1"]);
+    shop.served.says(&["kind", "set-default", "counter", "1.0.0"]);
+    let add = |number: u32| shop.asks("POST", &format!("/counters/{number}"), "", r#"{"amount": 1}"#);
+    let made = (0..11).take_while(|number| add(*number).status == 202).count();
+    assert!((1..10).contains(&made), "{made}");
+    let refused = shop.refuses(("POST", "/counters/one-more", "", r#"{"amount": 1}"#), 503, "SYS-ACTORS");
+    assert!(refused.head.contains("retry-after: "), "{}", refused.head);
+    assert_eq!(add(0).status, 202, "who is there is served");
+    assert_eq!(shop.served.json(&["actor", "list"]).as_array().map(Vec::len), Some(made));
+    shop.served.says(&["actor", "stop", "counter/0"]);
+    assert_eq!(add(100).status, 202, "there is room again");
+}
+
+fn what_a_stranger_writes_or_causes_stays_in_the_log_on_its_line() {
+    let shop = Shop::counters();
+    assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#).status, 202);
+    shop.refuses(("POST", "/counters/ann", "", r#"{"a\nWARN forged": 1}"#), 400, "SYS-JSON");
+    let log = shop.served.log();
+    assert!(log.contains("forged") && !log.lines().any(|line| line.starts_with("WARN forged")), "{log}");
+}
+
+fn an_order_to_an_actor_of_the_hosts_own_is_refused() {
+    let shop = Shop::counters();
+    for verb in ["stop", "pause", "resume", "restart"] {
+        shop.served.refuses(1, "SYS-OWN", &["actor", verb, "native/clock"]);
+    }
+    assert_eq!(shop.served.json(&["actor", "show", "native/clock"])["status"], "running");
 }
 
 fn what_is_wrong_with_routes_and_grants_is_said_with_its_lines() {

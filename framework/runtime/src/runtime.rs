@@ -334,6 +334,12 @@ impl Runtime {
         self.shared().cells().into_iter().map(ActorRef::new).collect()
     }
 
+    /// How many actors there are.
+    #[must_use]
+    pub fn actors_count(&self) -> usize {
+        self.shared().names.len()
+    }
+
     /// All actors of a kind, sorted by path.
     #[must_use]
     pub fn actors_of(&self, kind: &str) -> Vec<ActorRef> {

@@ -6,6 +6,7 @@
 //! and is used once: after a crash a volatile actor begins anew from its arguments, never from a state that it has
 //! outlived.
 
+use crate::natives::unless_own;
 use crate::served::Phase;
 use crate::system::written;
 use crate::{Launch, System, SystemError, ToAddr};
@@ -89,7 +90,8 @@ impl System {
     /// beforehand. Whoever comes at the same moment gets the same actor.
     ///
     /// # Errors
-    /// As [`System::define`], but for an actor that has the name already, which is the answer.
+    /// As [`System::define`], but for an actor that has the name already, which is the answer; [`SystemError::Actors`]
+    /// when [`Options::actors_max`](crate::Options::actors_max) run.
     pub async fn actor_or_define<A: Wire>(
         &self,
         addr: impl ToAddr,
@@ -110,6 +112,10 @@ impl System {
         let turn = Arc::clone(self.first_uses()).lock_owned().await;
         if let Some(running) = self.runtime().actor(&addr) {
             return Ok(running);
+        }
+        let actors_max = self.inner.actors_max;
+        if self.runtime().actors_count() >= actors_max {
+            return Err(SystemError::Actors { addr, actors_max });
         }
         match self.define_given(addr.clone(), launch, args, Some(turn)).await {
             // Somebody else starts it by its name at this moment.
@@ -221,9 +227,11 @@ impl System {
     /// its state; also of one that is defined and does not run. An empty reason is a normal stop.
     ///
     /// # Errors
-    /// [`SystemError::Actor`] when it neither runs nor is defined; [`SystemError::Store`], after which it runs on.
+    /// [`SystemError::Actor`] when it neither runs nor is defined; [`SystemError::Own`] for one of the host's own;
+    /// [`SystemError::Store`], after which it runs on.
     pub async fn stop(&self, addr: impl ToAddr, reason: &str, timeout: Duration) -> Result<Stopped, SystemError> {
         let addr = addr.to_addr()?;
+        unless_own(&addr)?;
         let (running, named, system) = (self.actor(&addr), addr.clone(), self.clone());
         // Forgotten first: an actor that the host brings back against an order would be worse than one it does not.
         let was_defined = self.blocking("a definition", move |_| system.forget(&named)).await?;

@@ -13,6 +13,7 @@ use teneral_upgrade::{Refused, UpgradeError};
 /// Every code of this crate with its title, in order of the alphabet.
 pub const CODES: &[(&str, &str)] = &[
     ("SYS-ACTOR", "no actor of that name"),
+    ("SYS-ACTORS", "as many actors as there may be"),
     ("SYS-ADDRESS", "a text that is no address"),
     ("SYS-ARGS", "start arguments that cannot be written"),
     ("SYS-ASK", "an ask without an answer"),
@@ -25,6 +26,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-MESSAGE", "no message of that name"),
     ("SYS-NATIVE", "an actor of the host's own that cannot be"),
     ("SYS-NOBODY", "no actor of that kind"),
+    ("SYS-OWN", "an order to an actor of the host's own"),
     ("SYS-PROFILE", "a production host that was to become a development one"),
     ("SYS-QUARANTINED", "the version is in quarantine"),
     ("SYS-START", "the actor could not be started"),
@@ -74,6 +76,20 @@ pub enum SystemError {
         addr: Addr,
         /// The nearest names.
         hint: String,
+    },
+    /// As many actors run as may be made at their first use.
+    #[error("{addr} cannot be made at its first use: {actors_max} actors run")]
+    Actors {
+        /// Who was to be made.
+        addr: Addr,
+        /// How many there may be, the host's own with them.
+        actors_max: usize,
+    },
+    /// The actor is the host's own: it lives as long as the host, and takes no orders.
+    #[error("{addr} is the host's own")]
+    Own {
+        /// Who.
+        addr: Addr,
     },
     /// A kind without a slash, for all its actors, and there are none.
     #[error("no actor of kind {kind}")]
@@ -255,6 +271,8 @@ impl SystemError {
             Self::Address(_) => "SYS-ADDRESS",
             Self::VersionText { .. } => "SYS-VERSION-TEXT",
             Self::Actor { .. } => "SYS-ACTOR",
+            Self::Actors { .. } => "SYS-ACTORS",
+            Self::Own { .. } => "SYS-OWN",
             Self::Native(_) => "SYS-NATIVE",
             Self::Nobody { .. } => "SYS-NOBODY",
             Self::Kind { .. } => "SYS-KIND",
@@ -314,6 +332,13 @@ impl SystemError {
             Self::Args { .. } => "start it with the kind's own argument type".to_owned(),
             Self::Start { source: StartError::Taken(_), .. } => "stop that one first, or take another name".to_owned(),
             Self::Start { .. } => "mend what the cause says; the name is free".to_owned(),
+            Self::Actors { .. } => {
+                "stop actors that nobody needs, or raise limits.actors_max: teneral config show".to_owned()
+            }
+            Self::Own { .. } => {
+                "look at it: teneral actor show; it ends with the host, and grants in teneral.toml say who may use it"
+                    .to_owned()
+            }
             Self::Native(_) => "call it by a key of an address, as in mailer; mend what the cause says".to_owned(),
             Self::Tell { .. } => "look at the actor's status and at its version's messages".to_owned(),
             Self::Full { .. } => "send less, or wait longer: teneral actor show says how much waits".to_owned(),

@@ -7,7 +7,7 @@
 use crate::{Launch, System, SystemError, ToAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use teneral_contract::{Addr, Fingerprint, Tag};
+use teneral_contract::{Addr, AskError, Fingerprint, Tag};
 use teneral_runtime::ports::{Body, FaultKind, Json, JsonDone, Provider};
 use teneral_runtime::{ActorRef, StartArgs};
 use teneral_upgrade::nearest;
@@ -46,7 +46,7 @@ impl System {
     ///
     /// # Errors
     /// [`SystemError::Actor`]; [`SystemError::Message`] with the nearest names; [`SystemError::Json`] with the place in
-    /// the text, and for a message that asks for nothing; [`SystemError::Ask`].
+    /// the text, and for a message that asks for nothing, before anybody has seen it; [`SystemError::Ask`].
     pub async fn ask_json(
         &self,
         addr: impl ToAddr,
@@ -64,10 +64,14 @@ impl System {
         let answer = actor.ask_raw(tag, body, reply, timeout).await;
         let (shape, bytes) = answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })?;
         let variant = tag.variant;
-        self.text(actor.addr(), provider, timeout, move |provider| {
+        let text = self.text(actor.addr(), provider, timeout, move |provider| {
             provider.json(Json::Reply { variant, body: Body { shape, bytes: &bytes } })
+        });
+        // Not the asker's JSON, and the actor has handled the request: whoever asks again asks twice.
+        text.await.map_err(|error| match error {
+            SystemError::Json { addr, why } => SystemError::Ask { addr, source: AskError::Decode(why) },
+            error => error,
         })
-        .await
     }
 
     /// The actor's state as JSON, at the next message boundary, also while it is paused.

@@ -2,6 +2,7 @@
 
 use crate::{System, SystemError};
 use std::time::Duration;
+use teneral_contract::Addr;
 use teneral_native::{Grants, Host, Limits, Native, NotNative};
 use teneral_runtime::{ActorRef, Runtime, Start};
 
@@ -35,6 +36,14 @@ pub(crate) struct Held(Vec<ActorRef>);
 impl Drop for Held {
     fn drop(&mut self) {
         self.0.iter().for_each(|native| native.resume(STARTING));
+    }
+}
+
+/// Refuses an order to one of them: nobody would bring it back before the host begins anew.
+pub(crate) fn unless_own(addr: &Addr) -> Result<(), SystemError> {
+    match addr.kind() == teneral_native_api::KIND {
+        true => Err(SystemError::Own { addr: addr.clone() }),
+        false => Ok(()),
     }
 }
 

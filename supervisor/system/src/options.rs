@@ -8,6 +8,9 @@ use teneral_native::{Grants, Limits};
 use teneral_runtime::{ActorOptions, RuntimeConfig, Spawn};
 use teneral_upgrade::Options as UpgradeOptions;
 
+/// How many actors there may be for one more to be made at its first use, where nobody says.
+pub const ACTORS_MAX: usize = 100_000;
+
 /// How a system is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -31,6 +34,8 @@ pub struct Options {
     pub grants: Grants,
     /// The bounds of the host's own actors.
     pub natives: Limits,
+    /// At so many actors, the host's own with them, none is made at its first use.
+    pub actors_max: usize,
     /// Who asks for upgrades, in journals and reports.
     pub who: String,
 }
@@ -45,7 +50,8 @@ impl Options {
         let (runtime, profile) = (RuntimeConfig::new(), Profile::Development);
         let (after_production, upgrade) = (AfterProduction::Refuse, UpgradeOptions::new());
         let (dir, spawn, grants, natives) = (dir.into(), Spawn::Pool, Grants::none(), Limits::standard());
-        Self { dir, runtime, spawn, profile, gate, loader, after_production, upgrade, grants, natives, who }
+        let actors_max = ACTORS_MAX;
+        Self { dir, runtime, spawn, profile, gate, loader, after_production, upgrade, grants, natives, actors_max, who }
     }
 }
 

@@ -35,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) upgrades: Upgrades,
     upgrade: UpgradeOptions,
     pub(crate) natives: teneral_native::Host,
+    pub(crate) actors_max: usize,
     pub(crate) who: String,
     stage: Stage,
     /// Whose turn it is to make an actor at its first use.
@@ -70,8 +71,20 @@ impl System {
         let natives = crate::natives::start(&runtime, options.natives, options.grants)?;
         let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
         let (stage, first_uses, definitions) = (Stage::new(), Arc::default(), Mutex::new(()));
-        let (upgrade, who) = (options.upgrade, options.who);
-        let inner = Inner { runtime, library, upgrades, upgrade, natives, who, stage, first_uses, definitions, events };
+        let (upgrade, actors_max, who) = (options.upgrade, options.actors_max, options.who);
+        let inner = Inner {
+            runtime,
+            library,
+            upgrades,
+            upgrade,
+            natives,
+            actors_max,
+            who,
+            stage,
+            first_uses,
+            definitions,
+            events,
+        };
         Ok(Self::of(Arc::new(inner)))
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use teneral::api::CONNECTIONS_MAX;
 use teneral::ingress::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, Ingress, Routes};
 use teneral::loader::{LoaderLimits, Policy};
+use teneral::options::ACTORS_MAX;
 use teneral::store::ARTIFACT_BYTES_MAX;
 use teneral::trust::Profile;
 use teneral::{Grants, Options, RuntimeConfig, UpgradeOptions};
@@ -29,6 +30,8 @@ pub(crate) struct Serving {
     runtime: RuntimeConfig,
     /// The bounds of its libraries.
     loader: LoaderLimits,
+    /// Actors at a time, for one more to be made at its first use.
+    actors_max: usize,
     /// Largest artifact.
     artifact_bytes_max: u64,
     /// Callers at a time.
@@ -56,6 +59,7 @@ impl Serving {
             log_format: Format::Text,
             runtime: RuntimeConfig::new(),
             loader: LoaderLimits::standard(),
+            actors_max: ACTORS_MAX,
             artifact_bytes_max: Policy::standard().bytes_max,
             connections_max: CONNECTIONS_MAX,
             upgrade: UpgradeOptions::new(),
@@ -75,6 +79,7 @@ impl Serving {
         options.loader = self.loader;
         options.gate.bytes_max = self.artifact_bytes_max;
         options.upgrade = self.upgrade;
+        options.actors_max = self.actors_max;
         options.grants = self.grants.clone();
         options
     }
@@ -140,6 +145,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::new("log.level", "name", |all| Slot::Filter(&mut all.log_level)).or_variable("RUST_LOG"),
     Setting::new("log.format", "name", |all| Slot::Format(&mut all.log_format)),
     Setting::new("limits.connections_max", "connections", |all| Slot::Count(&mut all.connections_max)).within(1, 4096),
+    Setting::new("limits.actors_max", "actors", |all| Slot::Count(&mut all.actors_max)).within(1, COUNT),
     Setting::new("limits.artifact_bytes_max", "bytes", |all| Slot::FileBytes(&mut all.artifact_bytes_max))
         .within(1, ARTIFACT_BYTES_MAX),
     Setting::new("limits.images_warn", "images", |all| Slot::Count(&mut all.loader.images_warn)).within(1, IMAGES),

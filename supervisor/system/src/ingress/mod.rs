@@ -144,9 +144,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     let id = shared.request_id(request.headers());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = shared.asked(request).await.unwrap_or_else(|error| {
-        let (code, status) = (&*error.code, error.status);
-        tracing::info!(code, status, %method, path, request = ?id, causes = ?error.causes, "a request failed: {error}");
-        error.into_response()
+        let (code, status, causes) = (&*error.code, error.status, &error.causes);
+        // Quoted: whoever asks writes parts of them, and must not write lines of the log.
+        tracing::info!(code, status, %method, ?path, request = ?id, error = ?error.what, ?causes, "a request failed");
+        refused::for_strangers(error).into_response()
     });
     if response.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -231,17 +232,22 @@ impl Shared {
 
     /// Nobody has the name: a slip of whoever asks, or a kind that is not there yet.
     async fn nobody(&self, route: &Route, addr: &Addr) -> ApiError {
-        let kind = route.kind.clone();
-        let there = self
-            .system
-            .blocking("a look", move |inner| {
-                Ok(inner.library.store().releases()?.iter().any(|release| release.kind == kind))
-            })
-            .await;
-        match there {
-            Ok(false) => refused::nowhere(route, &format!("no artifact of kind {}", route.kind)),
-            // One that is defined and does not run is another matter.
-            _ => self.system.up(addr).await.map_or_else(refused::of, |_| refused::nowhere(route, "it has just come")),
+        let addr = addr.clone();
+        // By its key only: a stranger's slip must not cost a look at all the names there are.
+        let looked = self.system.blocking("a look", move |inner| {
+            let store = inner.library.store();
+            if !store.releases()?.iter().any(|release| release.kind == addr.kind()) {
+                return Ok(());
+            }
+            match store.definition(&addr)? {
+                // One that is defined and does not run is another matter.
+                Some(_) => Err(SystemError::Defined { addr }),
+                None => Err(SystemError::Actor { addr, hint: String::new() }),
+            }
+        });
+        match looked.await {
+            Ok(()) => refused::nowhere(route, &format!("no artifact of kind {}", route.kind)),
+            Err(error) => refused::of(error),
         }
     }
 }
@@ -252,8 +258,10 @@ fn addr(route: &Route, named: &BTreeMap<String, String>, headers: &HeaderMap) ->
     Addr::new(&format!("{}/{key}", route.kind)).map_err(|error| refused::of(SystemError::Address(error)))
 }
 
+/// Said before anybody handled it.
 fn is_of_another_shape(error: &SystemError) -> bool {
     match error {
+        SystemError::Json { .. } | SystemError::Message { .. } => true,
         SystemError::Ask { source, .. } => matches!(source, AskError::UnknownShape(_) | AskError::UnknownMessage(_)),
         SystemError::Tell { source, .. } => {
             matches!(source, TellError::UnknownShape { .. } | TellError::UnknownMessage { .. })

@@ -38,6 +38,15 @@ fn status(error: &SystemError) -> StatusCode {
     }
 }
 
+/// What is no slip of whoever asks is said without its causes: those are the host's own affair, and stand in its log.
+pub(super) fn for_strangers(mut error: ApiError) -> ApiError {
+    if error.status >= 500 {
+        error.causes.clear();
+        error.hint = "try again; whoever runs the service finds the reason in its log by the x-request-id".into();
+    }
+    error
+}
+
 /// No route has the path.
 pub(super) fn path(path: &str) -> ApiError {
     let what = format!("nothing is at {path}");
@@ -69,8 +78,7 @@ pub(super) fn key(route: &Route) -> ApiError {
 /// A route that leads nowhere for now.
 pub(super) fn nowhere(route: &Route, why: &str) -> ApiError {
     let what = format!("{} {} leads nowhere for now", route.method, route.path);
-    let hint = "try again when the service is whole: whoever runs it finds the reason in its log";
     let at = &route.written_at;
     tracing::warn!(code = "HTTP-ROUTE", at, route = format!("{} {}", route.method, route.path), "{why}");
-    ApiError::request(StatusCode::SERVICE_UNAVAILABLE, "HTTP-ROUTE", what, hint)
+    ApiError::request(StatusCode::SERVICE_UNAVAILABLE, "HTTP-ROUTE", what, "try again later")
 }

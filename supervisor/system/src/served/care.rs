@@ -3,6 +3,7 @@
 use super::asked::Asked;
 use super::routes::{Answer, OPERATOR, look, seen};
 use crate::System;
+use crate::natives::unless_own;
 use axum::extract::State;
 use axum::http::StatusCode;
 use semver::Version;
@@ -21,6 +22,7 @@ pub(super) fn ordered(system: &System, addr: &Addr, reason: &str, wanted: Option
 }
 
 pub(super) async fn pause(State(system): State<System>, Asked(body): Asked<Pause>) -> Answer<ActorView> {
+    unless_own(&body.actor)?;
     ordered(&system, &body.actor, &body.reason, None, "a pause was asked for");
     let actor = system.up(&body.actor).await?;
     let (pausing, max) = (actor.clone(), Duration::from_millis(body.max_ms));
@@ -36,12 +38,14 @@ fn not_paused(refused: &PauseRefused) -> ApiError {
 }
 
 pub(super) async fn resume(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
+    unless_own(&body.actor)?;
     ordered(&system, &body.actor, &body.reason, None, "its resumption was asked for");
     system.up(&body.actor).await?.resume(OPERATOR);
     seen(&system, &body.actor).await
 }
 
 pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
+    unless_own(&body.actor)?;
     ordered(&system, &body.actor, &body.reason, None, "a restart was asked for");
     let actor = match system.actor(&body.actor) {
         Ok(actor) => actor,

@@ -29,13 +29,14 @@ fn status(error: &SystemError) -> StatusCode {
             _ => StatusCode::CONFLICT,
         },
         E::Profile
+        | E::Own { .. }
         | E::InUse { .. }
         | E::Default { .. }
         | E::Defined { .. }
         | E::Quarantined { .. }
         | E::Tell { .. } => StatusCode::CONFLICT,
         E::Start { source: StartError::Taken(_), .. } => StatusCode::CONFLICT,
-        E::Full { .. } | E::Ask { source: AskError::Full, .. } => StatusCode::SERVICE_UNAVAILABLE,
+        E::Actors { .. } | E::Full { .. } | E::Ask { source: AskError::Full, .. } => StatusCode::SERVICE_UNAVAILABLE,
         E::Ask { source: AskError::Timeout, .. } | E::State { source: StateError::Timeout(_), .. } => {
             StatusCode::GATEWAY_TIMEOUT
         }
