@@ -200,7 +200,7 @@ impl System {
 
     /// Why a kind names nobody: a slip in the kind, or an actor's name without its kind or its slash.
     fn nobody(&self, kind: String) -> SystemError {
-        let actors = self.runtime().actors();
+        let actors = self.actors();
         let addrs = || actors.iter().map(ActorRef::addr);
         let keyed = addrs().filter(|addr| addr.key() == kind).map(|addr| addr.path().to_owned());
         let mut near: Vec<String> = keyed.take(3).collect();

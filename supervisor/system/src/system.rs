@@ -287,7 +287,9 @@ impl System {
     pub fn actor(&self, addr: impl ToAddr) -> Result<ActorRef, SystemError> {
         let addr = addr.to_addr()?;
         self.inner.runtime.actor(&addr).ok_or_else(|| {
-            let names = self.inner.runtime.actors();
+            // The host's own are in no list, and are meant by whoever names their kind.
+            let own = addr.kind() == teneral_native_api::KIND;
+            let names = if own { self.inner.runtime.actors_of(addr.kind()) } else { self.actors() };
             let hint = nearest::hint(addr.path(), names.iter().map(|actor| actor.addr().path()));
             SystemError::Actor { addr, hint }
         })

@@ -17,7 +17,21 @@ pub(super) enum Seen {
     Untold,
 }
 
+/// What the host's own actors do as a matter of course is the host's affair, as they are in no list.
+fn is_of_the_hosts_own(what: &What) -> bool {
+    match what {
+        What::Started { addr, .. }
+        | What::Stopped { addr, .. }
+        | What::Paused { addr, .. }
+        | What::Resumed { addr, .. } => addr.kind() == teneral_native_api::KIND,
+        _ => false,
+    }
+}
+
 pub(super) fn translate(what: &What) -> Seen {
+    if is_of_the_hosts_own(what) {
+        return Seen::Untold;
+    }
     Seen::Told(match what.clone() {
         What::Started { addr: actor, version, generation } => {
             Happened::Started { actor, version, generation: generation.0 }
