@@ -17,6 +17,7 @@ mod laws;
 mod lifecycle;
 mod log_service;
 mod native;
+mod openapi;
 mod served;
 mod signing;
 mod spine;
@@ -46,6 +47,7 @@ fn main() {
         lifecycle::tests(),
         log_service::tests(),
         native::tests(),
+        openapi::tests(),
         served::tests(),
         signing::tests(),
         verbs::tests(),

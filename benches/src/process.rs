@@ -52,7 +52,7 @@ fn figure(line: &str) -> Option<Figure> {
 
 /// The words that figures are labelled with: a closed list, so that a typing error shows as a missing line.
 fn known(word: &str) -> Option<&'static str> {
-    const WORDS: [&str; 27] = [
+    const WORDS: [&str; 30] = [
         "",
         "ns",
         "us",
@@ -73,6 +73,9 @@ fn known(word: &str) -> Option<&'static str> {
         "longest gap, first",
         "p99, calm",
         "p99, upgrades",
+        "p99, flood",
+        "answered",
+        "refused",
         "gate",
         "dlopen",
         "again",

@@ -55,6 +55,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("sign", "teneral sign libcounter_v1.so --key team.key"),
     ("verify", "teneral verify libcounter_v1.so --key team.pub"),
     ("explain", "teneral explain UPG-MIGRATE"),
+    ("api", "teneral api > openapi.json"),
     ("completions", "teneral completions bash > ~/.local/share/bash-completion/completions/teneral"),
 ];
 

@@ -79,6 +79,8 @@ enum Command {
     Sign(sign::Sign),
     /// Say whether a library is what one of these keys signed, and whether this machine would load it
     Verify(sign::Verify),
+    /// Print the control API of this version as an OpenAPI 3.1 document
+    Api,
     /// Explain an error code, or list all of them
     Explain(explain::Options),
     /// Print the completions of a shell, for it to source
@@ -116,6 +118,7 @@ fn main() -> ExitCode {
         Command::Key(command) => sign::key(&command),
         Command::Sign(options) => sign::sign(&options),
         Command::Verify(options) => sign::verify(&options),
+        Command::Api => output::print_json(&teneral::served::document()).map(|()| ExitCode::SUCCESS),
         Command::Explain(options) => explain::run(&options),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -8,7 +8,7 @@ use std::fmt;
 use teneral_contract::{Addr, Digest, Fingerprint, Manifest};
 
 /// What stands beside an artifact: enough to find it, not yet a signature.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Release {
     /// The actor kind.
     pub kind: String,
@@ -160,7 +160,7 @@ pub struct Logged {
 }
 
 /// One entry of an upgrade's journal. A journal is a begin, its steps, and an end unless the host died first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
     /// Opens it.
@@ -172,7 +172,7 @@ pub enum Entry {
 }
 
 /// Who moves whom, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Begin {
     /// When.
     pub at_unix_us: u64,
@@ -188,7 +188,8 @@ pub struct Begin {
 }
 
 /// One actor's move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = JournalMove)]
 pub struct Move {
     /// Who.
     pub addr: Addr,
@@ -205,7 +206,7 @@ pub struct Move {
 }
 
 /// A step of one actor, or of the whole upgrade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct StepDone {
     /// When it ended.
     pub at_unix_us: u64,
@@ -220,7 +221,7 @@ pub struct StepDone {
 }
 
 /// What came of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum StepResult {
     /// Done.
@@ -237,7 +238,7 @@ pub enum StepResult {
 }
 
 /// How it ended for every actor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct End {
     /// When.
     pub at_unix_us: u64,
@@ -246,7 +247,7 @@ pub struct End {
 }
 
 /// How it ended for one actor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActorEnd {
     /// Who.
     pub addr: Addr,

@@ -28,7 +28,7 @@ pub const REQUEST_BYTES_MAX: usize = 128;
 const PLAN_FORMAT: u16 = 1;
 
 /// What will be done. Made by [`plan`], run by [`crate::Upgrades`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     pub(crate) format: u16,
@@ -43,7 +43,7 @@ pub struct Plan {
 }
 
 /// One actor's way to another version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Move {
     /// Who.
@@ -67,7 +67,7 @@ pub struct Move {
 }
 
 /// An actor that already is where it was asked to go: nobody pauses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Unchanged {
     /// Who.
@@ -79,7 +79,7 @@ pub struct Unchanged {
 }
 
 /// One version of one kind, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseRef {
     /// The actor kind.
@@ -93,7 +93,7 @@ pub struct ReleaseRef {
 }
 
 /// Which way a version goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// To a later version.
@@ -105,7 +105,7 @@ pub enum Direction {
 }
 
 /// Which way a schema goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Climb {
     /// The code restores an older schema.
@@ -115,7 +115,7 @@ pub enum Climb {
 }
 
 /// One step of the ladder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Hop {
     /// Whose code does it.
@@ -129,7 +129,7 @@ pub struct Hop {
 }
 
 /// Waiting messages without a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pathless {
     /// Where they wait: `mailbox`, `timer`, `continuation`, `outbox`.

@@ -16,7 +16,7 @@ use teneral_runtime::{Generation, What};
 use teneral_store::UpgradeId;
 
 /// What came of an upgrade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Report {
     /// Names it in logs and in the journal.
     pub id: UpgradeId,
@@ -35,7 +35,7 @@ pub struct Report {
 }
 
 /// Whether the journal has all of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "record", rename_all = "snake_case")]
 pub enum Record {
     /// It has.
@@ -45,7 +45,7 @@ pub enum Record {
 }
 
 /// What came of one actor's move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActorReport {
     /// Who.
     pub actor: Addr,
@@ -78,7 +78,7 @@ pub struct ActorReport {
 }
 
 /// What came of one actor's move.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The new version serves.
@@ -94,7 +94,7 @@ pub enum Outcome {
 }
 
 /// Why not.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Failure {
     /// The stable code.
     pub code: String,
@@ -105,7 +105,7 @@ pub struct Failure {
 }
 
 /// What serves after the upgrade.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "now", rename_all = "snake_case")]
 pub enum Now {
     /// This version, at this generation.

@@ -42,7 +42,7 @@ pub struct Wanted {
 }
 
 /// Bounds and choices of an upgrade.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Options {
     /// What becomes of the state.
@@ -85,7 +85,7 @@ impl Options {
 }
 
 /// What becomes of the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StateMode {
     /// It moves along the ladder.
@@ -95,7 +95,7 @@ pub enum StateMode {
 }
 
 /// Whether an older version may be gone back to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Downgrades {
     /// It was asked for.
@@ -105,7 +105,7 @@ pub enum Downgrades {
 }
 
 /// What becomes of waiting messages that the new code has no path for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PathlessPolicy {
     /// The plan lists them; at the commit they become dead letters with their reason.

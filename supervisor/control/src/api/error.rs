@@ -7,21 +7,24 @@ use serde::{Deserialize, Serialize};
 use std::error::Error;
 
 /// Why a request was not done: a stable code, what happened and why, what stands now, and what to do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error, utoipa::ToSchema)]
 #[error("{what}")]
 pub struct ApiError {
     /// The HTTP status; it stands in the answer's head, not in its body.
     #[serde(skip)]
     pub status: u16,
     /// The stable code.
+    #[schema(value_type = String)]
     pub code: Box<str>,
     /// What happened.
     pub what: String,
     /// Why, from the nearest cause to the first.
     pub causes: Vec<String>,
     /// What stands now.
+    #[schema(value_type = String)]
     pub now: Box<str>,
     /// What to do.
+    #[schema(value_type = String)]
     pub hint: Box<str>,
 }
 

@@ -15,7 +15,7 @@ use teneral_store::UpgradeId;
 pub const ACTORS_NAMED_MAX: usize = 500;
 
 /// Something that happened at a host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     /// Which life of the host, from 1.
     pub boot: u64,
@@ -29,7 +29,7 @@ pub struct Event {
 }
 
 /// What can happen. What an actor's event knows of version and generation is as of that moment.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "a field is what its name says; times are in the unit of their name")]
@@ -114,7 +114,7 @@ pub struct Since {
 }
 
 /// What a watcher missed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Gap {
     /// How many events are gone; none: nobody knows, since the host began anew.
     pub missed: Option<u64>,

@@ -28,7 +28,7 @@ fn no_fields() -> Value {
 }
 
 /// What the host is, and how.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Health {
     /// The version of teneral.
     pub version: Version,
@@ -45,7 +45,7 @@ pub struct Health {
 }
 
 /// What is known of an actor without asking it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ActorView {
     /// Who.
     pub actor: Addr,
@@ -82,7 +82,7 @@ pub struct ActorView {
 }
 
 /// An actor kind, and what there is of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KindView {
     /// Its name.
     pub kind: String,
@@ -95,7 +95,7 @@ pub struct KindView {
 }
 
 /// Starts an actor, which comes back when the host does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Start {
     /// Who.
@@ -111,7 +111,7 @@ pub struct Start {
 }
 
 /// Stops an actor and forgets its definition and its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Stop {
     /// Who.
@@ -124,7 +124,7 @@ pub struct Stop {
 }
 
 /// Pauses an actor: what is sent to it waits. A second one prolongs the pause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Pause {
     /// Whom.
@@ -137,7 +137,7 @@ pub struct Pause {
 }
 
 /// Names an actor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Named {
     /// Whom.
@@ -148,7 +148,7 @@ pub struct Named {
 }
 
 /// A message that went nowhere.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeadLetterView {
     /// Names it in this life of the host.
     pub id: u64,
@@ -169,7 +169,7 @@ pub struct DeadLetterView {
 }
 
 /// A message for an actor, to tell or to ask.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Say {
     /// Whom.
@@ -184,7 +184,7 @@ pub struct Say {
 }
 
 /// Names the version that new actors of a kind get.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetDefault {
     /// Which kind.
@@ -194,7 +194,7 @@ pub struct SetDefault {
 }
 
 /// A key whose signatures are accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KeyView {
     /// Its id, as minisign prints it.
     pub id: String,
@@ -211,7 +211,7 @@ pub struct KeyView {
 }
 
 /// Accepts a key's signatures from now on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Trust {
     /// The public key: its base64 alone, or a whole `.pub` file.
@@ -223,7 +223,7 @@ pub struct Trust {
 }
 
 /// An upgrade to be planned, or planned and applied.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Upgrade {
     /// An actor, or a kind for all its actors.
@@ -240,7 +240,7 @@ pub struct Upgrade {
 }
 
 /// Bounds and choices of an upgrade, as far as its caller makes any.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Choices {
     /// What becomes of the state.
@@ -277,7 +277,7 @@ impl Choices {
 }
 
 /// A plan to be applied as it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Apply {
     /// As it was planned.
@@ -290,7 +290,7 @@ pub struct Apply {
 }
 
 /// One upgrade as the journal has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UpgradeView {
     /// Which one.
     pub id: UpgradeId,
@@ -301,7 +301,7 @@ pub struct UpgradeView {
 }
 
 /// One upgrade among others.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct UpgradeSummary {
     /// Which one.
     pub id: UpgradeId,
@@ -324,7 +324,7 @@ pub struct UpgradeSummary {
 }
 
 /// Which part of a list.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
     /// What is older than this one; none: from the newest.
@@ -334,7 +334,7 @@ pub struct Page {
 }
 
 /// A key whose signatures are accepted no longer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Distrusted {
     /// Which key.
     pub id: String,
@@ -345,7 +345,7 @@ pub struct Distrusted {
 }
 
 /// Who runs what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Runs {
     /// Who.
     pub actor: Addr,
@@ -354,7 +354,7 @@ pub struct Runs {
 }
 
 /// Takes an artifact out of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveArtifact {
     /// Which kind.
@@ -367,7 +367,7 @@ pub struct RemoveArtifact {
 }
 
 /// An actor kind with all that there is of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct KindDetail {
     /// Its name.
     pub kind: String,
@@ -378,7 +378,7 @@ pub struct KindDetail {
 }
 
 /// One version of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct VersionDetail {
     /// Which.
     pub version: Version,
@@ -401,7 +401,7 @@ pub struct VersionDetail {
 }
 
 /// Dead letters that are meant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Letters {
     /// Which; none: all.
@@ -414,7 +414,7 @@ pub struct Letters {
 }
 
 /// What became of dead letters.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Resent {
     /// Those that it was done with: they are no dead letters any more.
     pub done: Vec<u64>,
@@ -423,7 +423,7 @@ pub struct Resent {
 }
 
 /// A dead letter that stays one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Kept {
     /// Which.
     pub id: u64,
@@ -432,7 +432,7 @@ pub struct Kept {
 }
 
 /// Start arguments that a version takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Checked {
     /// Which version was asked.
     pub version: Version,
@@ -442,7 +442,7 @@ pub struct Checked {
 }
 
 /// Which entries of the audit, newest first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuditPage {
     /// Only those before this number.
@@ -454,7 +454,7 @@ pub struct AuditPage {
 }
 
 /// One request that was to change something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditView {
     /// Its number, from 1; the latest 10,000 are kept.
     pub seq: u64,

@@ -6,6 +6,7 @@
 //! * `upgrades`, `keys`, `letters`, `shelf`: those acts, and what the store holds
 //! * `watched`: what happens, as a stream
 //! * `audited`: who asked for what, and what came of it
+//! * `openapi`: all of it as a document
 //! * `asked`: requests read, within their bounds
 //! * `refused`: this system's errors in the one shape of the socket
 
@@ -14,6 +15,7 @@ mod audited;
 mod care;
 mod keys;
 mod letters;
+mod openapi;
 mod phase;
 mod refused;
 mod routes;
@@ -24,6 +26,7 @@ mod watched;
 use crate::System;
 pub(crate) use asked::whole;
 use jiff::Timestamp;
+pub use openapi::document;
 pub use phase::Phase;
 pub(crate) use phase::Stage;
 use std::convert::Infallible;

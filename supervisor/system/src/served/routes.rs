@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, signed, whole};
 use super::audited::{self, Note};
-use super::{care, keys, letters, phase, shelf, upgrades, watched};
+use super::{care, keys, letters, openapi, phase, shelf, upgrades, watched};
 use crate::{Admission, Launch, Stopped, System, SystemError, ToAddr};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -69,6 +69,7 @@ pub(super) fn of(system: System) -> Router {
         .merge(upgrades::routes())
         .merge(watched::routes())
         .merge(audited::routes())
+        .merge(openapi::routes())
         .route_layer(middleware::from_fn_with_state(system.clone(), audited::audited))
         .fallback(no_path)
         .method_not_allowed_fallback(no_path)
