@@ -32,20 +32,26 @@ fn operations(document: &Value) -> BTreeSet<String> {
     each.collect()
 }
 
-/// The routes as the sources write them: `.route("/v1/actors", get(actors))`.
+/// The routes as the sources write them: `.route("/v1/actors", get(actors))`, or with a constant for the path.
 fn routed() -> BTreeSet<String> {
+    let sources = |folder: &str| -> String {
+        let files = fs::read_dir(root().join(folder)).expect("it is there").map(|file| file.expect("it can be read"));
+        files.map(|file| fs::read_to_string(file.path()).expect("a source")).collect()
+    };
+    let (served, api) = (sources("supervisor/system/src/served"), sources("supervisor/control/src/api"));
+    let named = |name: &str| {
+        let name = name.rsplit("::").next().unwrap_or(name);
+        let (_, path) =
+            [&served, &api].into_iter().find_map(|source| source.split_once(&format!("const {name}: &str = \"")))?;
+        path.split('"').next()
+    };
     let mut found = BTreeSet::new();
-    for file in fs::read_dir(root().join("supervisor/system/src/served")).expect("it is there") {
-        let source = fs::read_to_string(file.expect("it can be read").path()).expect("a source");
-        for route in source.split(".route(").skip(1) {
-            let (path, handler) = route.split_once(',').expect("a path and a handler");
-            let path = match path.trim().trim_matches('"') {
-                "phase::HEALTH" => "/v1/health",
-                path => path,
-            };
-            let method = handler.trim_start().split('(').next().expect("a method").to_uppercase();
-            found.insert(format!("{method} {path}"));
-        }
+    for route in served.split(".route(").skip(1) {
+        let (path, handler) = route.split_once(',').expect("a path and a handler");
+        let path = path.trim();
+        let path = path.strip_prefix('"').and_then(|path| path.strip_suffix('"')).or_else(|| named(path));
+        let method = handler.trim_start().split('(').next().expect("a method").to_uppercase();
+        found.insert(format!("{method} {}", path.expect("a path, or a constant of one")));
     }
     found
 }
