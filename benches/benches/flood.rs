@@ -15,13 +15,14 @@ use benches::{
 use clap::Parser;
 use ledger_api::Open;
 use std::{
+    fs,
     io::{Read, Write},
-    os::unix::net::UnixStream,
+    os::unix::{fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
     thread,
     time::{Duration, Instant},
 };
-use teneral::{api::CONNECTIONS_MAX, api::SOCKET};
+use teneral::api::{CONNECTIONS_MAX, SOCKET, Socket};
 
 const OURS: [(&str, &str); 2] = [("teneral", "pool"), ("teneral on ambient", "ambient")];
 
@@ -52,13 +53,12 @@ fn millis(word: &str) -> Duration {
 /// What the actor's callers see, in windows of that length: two without a flood and two with one, in turns.
 async fn others(place: Place, window: Duration) -> Vec<Figure> {
     let house = House::open(place).await;
-    let folder = tempfile::tempdir().expect("there is room for a socket");
+    let alone = fs::Permissions::from_mode(0o700);
+    let folder = tempfile::Builder::new().permissions(alone).tempdir().expect("there is room for a socket");
     let (system, dir) = (house.system.clone(), folder.path().to_owned());
-    let serving = tokio::spawn(async move { system.serve(&dir).await.map(|never| match never {}) });
+    let listening = Socket::listen(&dir).expect("the directory is ours alone");
+    let serving = tokio::spawn(async move { listening.serve(system.routes()).await });
     let socket: PathBuf = folder.path().join(SOCKET);
-    while !socket.exists() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
     let actor = house.loaded("other", Open::EMPTY).await;
     let stream = Stream::start();
     stream.turn_to(&actor, 0).await;

@@ -26,7 +26,7 @@ const fn target(id: &'static str, bench: &'static str, ours: Named, theirs: Opti
     Target { id, bench, ours, theirs, wanted }
 }
 
-const TARGETS: [Target; 26] = [
+const TARGETS: [Target; 28] = [
     target("T1", "pause", ("upgrade, 0 entries longest gap", "teneral"), Some(CONTROL), AtMost(1.2)),
     target("T1", "pause", ("upgrade, 0 entries p50 paused", "teneral"), Some(ERLANG_PAUSED), AtMost(0.1)),
     target("T1", "pause", ("upgrade, 0 entries p99 paused", "teneral"), None, AtMost(1000.0)),
@@ -53,6 +53,8 @@ const TARGETS: [Target; 26] = [
     target("T9", "deliver", ("ask, 1 in flight p50", "teneral"), Some(("ask, 1 in flight p50", LINKED)), AtMost(1.05)),
     target("T9", "deliver", ASK_AMBIENT, Some(("ask, 1 in flight p50", AMBIENT_LINKED)), AtMost(1.05)),
     target("T10", "load", ("load a new version", "teneral"), None, AtMost(3000.0)),
+    target("R21", "flood", ("others p99, flood", "teneral"), Some(("others p99, calm", "teneral")), AtMost(1.1)),
+    target("R21", "flood", ("others p99, flood", AMBIENT), Some(("others p99, calm", AMBIENT)), AtMost(1.1)),
 ];
 const AMBIENT: &str = "teneral on ambient";
 const LINKED: &str = "teneral linked in";
