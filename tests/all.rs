@@ -28,6 +28,7 @@ mod watched;
 use harness::Test;
 
 fn main() {
+    harness::forget_what_cargo_said();
     if harness::child::run_if_asked(&spine::children()) {
         return;
     }

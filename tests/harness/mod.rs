@@ -14,7 +14,9 @@ pub(crate) mod served;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use std::borrow::Cow;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One listed test.
 pub(crate) struct Test {
@@ -73,6 +75,23 @@ pub(crate) fn over_the_socket(tests: Vec<Test>) -> impl Iterator<Item = Test> {
         let name = format!("{name}_over_the_socket").into();
         Test { name, run: Box::new(move || house::over_the_socket(run)) }
     })
+}
+
+/// Begins anew without what cargo tells a test about its package: a cargo that a test starts would take it for its own.
+/// `ring` is built anew for another package's name, and a macro looks for its configuration in another one's `OUT_DIR`.
+pub(crate) fn forget_what_cargo_said() {
+    let is_of_cargo =
+        |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") || name == "OUT_DIR";
+    let said: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    let said: Vec<String> = said.into_iter().filter(|name| is_of_cargo(name)).collect();
+    if said.is_empty() {
+        return;
+    }
+    let mut again = Command::new(std::env::current_exe().expect("a running binary has a path"));
+    for name in &said {
+        again.env_remove(name);
+    }
+    panic!("{}", again.args(std::env::args_os().skip(1)).exec());
 }
 
 /// The workspace's root.
