@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::{Addr, AskError, Wire};
 use teneral_runtime::Later;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// One message's work.
 #[derive(Debug)]
@@ -25,9 +25,16 @@ impl Call {
         later: Later,
         sender: Option<Addr>,
         streams: Arc<Streams>,
-        place: OwnedSemaphorePermit,
+        place: Option<OwnedSemaphorePermit>,
     ) -> Self {
-        Self { later, sender, streams, place: Some(place) }
+        Self { later, sender, streams, place }
+    }
+
+    /// Waits until it has its place among the work under way.
+    pub(crate) async fn seated(&mut self, places: Arc<Semaphore>) {
+        if self.place.is_none() {
+            self.place = places.acquire_owned().await.ok();
+        }
     }
 
     /// The actor that sent the message; `None` when it is from outside all actors: from the host's own program or its

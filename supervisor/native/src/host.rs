@@ -266,15 +266,15 @@ impl<N: Native> Behaviour for Instance<N> {
         let Cause::Message = call.cause else { return Ok(()) };
         let message = N::Message::decode(call.index, call.tag.fingerprint, call.body);
         let message = message.map_err(|error| Fault::new(FaultKind::Decode, error.to_string()))?;
-        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            return Err(Fault::new(FaultKind::Limit, "as much is under way as there may be"));
-        };
+        // None where two that ended at once have both woken the cell: this one waits for its place in hand.
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
         let later = effects.later(call.sender)?;
         if self.places.available_permits() == 0 {
             later.hold_up();
         }
         let call = Call::new(later, call.sender.cloned(), Arc::clone(&self.streams), place);
-        self.tokio.spawn(work(Arc::clone(&self.native), message, call, self.alive.subscribe()));
+        let (native, places) = (Arc::clone(&self.native), Arc::clone(&self.places));
+        self.tokio.spawn(work(native, places, message, call, self.alive.subscribe()));
         Ok(())
     }
 
@@ -283,7 +283,14 @@ impl<N: Native> Behaviour for Instance<N> {
     }
 }
 
-async fn work<N: Native>(native: Arc<N>, message: N::Message, mut call: Call, mut alive: watch::Receiver<()>) {
+async fn work<N: Native>(
+    native: Arc<N>,
+    places: Arc<Semaphore>,
+    message: N::Message,
+    mut call: Call,
+    mut alive: watch::Receiver<()>,
+) {
+    call.seated(places).await;
     let until = call.remaining();
     let done = tokio::select! {
         done = in_time(until, native.handle(message, &mut call)) => done,

@@ -327,6 +327,7 @@ impl System {
         // Marked before the actor is there, and forgotten after: a disk that is full keeps it from coming, and after a
         // crash at any moment in between nobody can tell whether it has outlived the state. Then it begins from its
         // arguments, as after every crash, and that is said.
+        let _coming = self.stage().comes(&addr);
         self.store().take_state(&addr)?;
         let started = self.runtime().start_saved(start, saved);
         // Held until it is forgotten: who closes the system meanwhile keeps the actor's state after this, not before.
@@ -390,6 +391,11 @@ impl System {
             closed.push(Defined { addr, outcome: self.save(actor, definition, left).await });
         }
         self.shutdown(timeout.saturating_sub(begun.elapsed())).await;
+        // Who is still on its way has handled nothing, and never will: its state is as good as it was.
+        for addr in self.stage().coming() {
+            let system = self.clone();
+            self.blocking("a state", move |_| Ok(system.store().put_back_state(&addr)?)).await?;
+        }
         Ok(closed)
     }
 

@@ -10,7 +10,9 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use semver::Version;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 pub(super) use teneral_control::api::HEALTH;
 use teneral_control::api::wire::Health;
@@ -44,12 +46,41 @@ impl Phase {
 pub(crate) struct Stage {
     pub(crate) phase: watch::Sender<Phase>,
     at_work: watch::Sender<usize>,
+    /// Whose states are marked as taken, and who are not there yet.
+    coming: Mutex<Vec<Addr>>,
 }
 
 impl Stage {
     /// A system that is opened by hand serves at once.
     pub(crate) fn new() -> Self {
-        Self { phase: watch::Sender::new(Phase::Serving), at_work: watch::Sender::new(0) }
+        let (phase, at_work) = (watch::Sender::new(Phase::Serving), watch::Sender::new(0));
+        Self { phase, at_work, coming: Mutex::new(Vec::new()) }
+    }
+
+    /// Says of an actor that it comes, until what this returns is dropped.
+    pub(crate) fn comes(&self, addr: &Addr) -> Coming<'_> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner).push(addr.clone());
+        Coming { stage: self, addr: addr.clone() }
+    }
+
+    /// Who comes at this moment.
+    pub(crate) fn coming(&self) -> Vec<Addr> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// An actor that is on its way.
+pub(crate) struct Coming<'a> {
+    stage: &'a Stage,
+    addr: Addr,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut coming = self.stage.coming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(at) = coming.iter().position(|addr| *addr == self.addr) {
+            coming.swap_remove(at);
+        }
     }
 }
 
