@@ -159,11 +159,6 @@ fn inspect(options: &Inspect) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a library says of itself, without the power to write anything but letters to a terminal.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
-}
-
 fn describe(inspected: &Inspected) -> String {
     let Inspected { file, bytes, sha256, constructors, needed, refused, manifest } = inspected;
     let Manifest { kind, version, abi: [major, minor], target, panic, compiler, state, .. } = manifest;
@@ -200,7 +195,7 @@ fn describe(inspected: &Inspected) -> String {
             Some(Refused { code, cause, .. }) => format!("refuses it: [{code}] {cause}"),
         },
     ));
-    columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), harmless(&value)]).collect::<Vec<_>>())
+    columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
 }
 
 fn verify(options: &Verify) -> Result<ExitCode, Failure> {

@@ -212,7 +212,11 @@ fn not_run(command: &Command, source: std::io::Error) -> CargoError {
     CargoError::Run { cargo: command.get_program().into(), source }
 }
 
-fn libraries(stdout: ChildStdout) -> std::io::Result<BTreeSet<Library>> {
+/// The libraries that cargo says it has built, or had built before.
+///
+/// # Errors
+/// What the system says when cargo's output cannot be read.
+pub(crate) fn libraries(stdout: ChildStdout) -> std::io::Result<BTreeSet<Library>> {
     let mut found = BTreeSet::new();
     for line in BufReader::new(stdout).lines() {
         // A build script may print what it likes.

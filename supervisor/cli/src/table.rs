@@ -25,17 +25,13 @@ pub(crate) fn words(rows: &[Vec<String>]) -> String {
     aligned(&mut Layout::default(), rows, usize::MAX)
 }
 
-/// A text that somebody gave, as one that can neither begin a line nor move the reader's cursor.
-pub(crate) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
-    }
-    plain
+/// What somebody or a library says, without the power to write anything but letters to a terminal.
+pub(crate) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
 fn aligned(layout: &mut Layout, rows: &[Vec<String>], left: usize) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
     let Layout { widths, numbers } = layout;

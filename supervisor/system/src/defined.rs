@@ -392,10 +392,10 @@ impl System {
         }
         self.shutdown(timeout.saturating_sub(begun.elapsed())).await;
         // Who is still on its way has handled nothing, and never will: its state is as good as it was.
-        for addr in self.stage().coming() {
-            let system = self.clone();
-            self.blocking("a state", move |_| Ok(system.store().put_back_state(&addr)?)).await?;
-        }
+        let system = self.clone();
+        let put_back = move |addr: Addr| Ok(system.store().put_back_state(&addr)?);
+        let coming = self.stage().coming();
+        self.blocking("states", move |_| coming.into_iter().try_for_each(put_back)).await?;
         Ok(closed)
     }
 

@@ -3,8 +3,8 @@
 //! `cargo demo` runs inside a workspace and builds them on the way: optimised, and without LTO, which would double the
 //! time to the first line. A binary that stands alone is told where they lie.
 
-use serde::Deserialize;
-use std::io::{BufRead, BufReader};
+use crate::cargo::libraries;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -58,21 +58,6 @@ fn in_directory(dir: &Path, version: u32) -> Result<PathBuf, LibraryError> {
     if path.is_file() { Ok(path) } else { Err(LibraryError::Missing { path }) }
 }
 
-/// A line of cargo's JSON output, as far as it matters.
-#[derive(Deserialize)]
-struct Line {
-    reason: String,
-    manifest_path: Option<PathBuf>,
-    target: Option<Target>,
-    #[serde(default)]
-    filenames: Vec<PathBuf>,
-}
-
-#[derive(Deserialize)]
-struct Target {
-    crate_types: Vec<String>,
-}
-
 fn build() -> Result<Vec<PathBuf>, LibraryError> {
     // Both are set by `cargo run`, and so by `cargo demo`.
     let manifest_dir = std::env::var_os("CARGO_MANIFEST_DIR").ok_or(LibraryError::NoWorkspace)?;
@@ -84,31 +69,16 @@ fn build() -> Result<Vec<PathBuf>, LibraryError> {
     }
     command.current_dir(manifest_dir).stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|source| LibraryError::NoCargo { cargo, source })?;
-    let mut built = vec![None; VERSIONS as usize];
-    if let Some(stdout) = child.stdout.take() {
-        for line in BufReader::new(stdout).lines() {
-            let line = line.map_err(|source| LibraryError::Output { source })?;
-            if let Some((version, path)) = library_of(&line) {
-                built[version as usize - 1] = Some(path);
-            }
-        }
-    }
+    let stdout = child.stdout.take();
+    let built = stdout.map_or(Ok(BTreeSet::new()), libraries).map_err(|source| LibraryError::Output { source })?;
     let status = child.wait().map_err(|source| LibraryError::Output { source })?;
     if !status.success() {
         return Err(LibraryError::Build);
     }
-    let named = built.into_iter().zip(1..);
-    named.map(|(path, v)| path.ok_or_else(|| LibraryError::NotBuilt { package: format!("log-handler-v{v}") })).collect()
-}
-
-/// The version and the library that a line of cargo's output tells of.
-fn library_of(line: &str) -> Option<(u32, PathBuf)> {
-    let line: Line = serde_json::from_str(line).ok()?;
-    let is_library = line.target.is_some_and(|target| target.crate_types.iter().any(|kind| kind == "cdylib"));
-    if line.reason != "compiler-artifact" || !is_library {
-        return None;
-    }
-    let manifest = line.manifest_path?;
-    let version = (1..=VERSIONS).find(|version| manifest.ends_with(format!("log-handler/v{version}/Cargo.toml")))?;
-    line.filenames.into_iter().find(|file| file.extension().is_some_and(|end| end == "so")).map(|file| (version, file))
+    let of = |version| {
+        let found = built.iter().find(|built| built.package.ends_with(format!("log-handler/v{version}")));
+        let missing = || LibraryError::NotBuilt { package: format!("log-handler-v{version}") };
+        found.map(|built| built.file.clone()).ok_or_else(missing)
+    };
+    (1..=VERSIONS).map(of).collect()
 }

@@ -5,7 +5,7 @@ use super::watch::{Next, line, stopped};
 use super::{Host, Span, Why, or_dash, selector};
 use crate::failure::Failure;
 use crate::output::{json_lines, print_on};
-use crate::table::{columns, plain};
+use crate::table::{columns, harmless};
 use clap::ValueEnum;
 use semver::Version;
 use serde_json::Value;
@@ -390,7 +390,7 @@ fn steps(view: &UpgradeView) -> String {
         match entry {
             Entry::Begin(begin) => {
                 let why = if begin.why.is_empty() { String::new() } else { format!(", {}", begin.why) };
-                text.push_str(&format!("asked for by {}{}\n", begin.who, plain(&why)));
+                text.push_str(&format!("asked for by {}{}\n", begin.who, harmless(&why)));
                 for moved in &begin.moves {
                     text.push_str(&format!("{}: {} -> {}\n", moved.addr, moved.from, moved.to));
                 }
