@@ -1,6 +1,6 @@
 //! The service of `supervisor/system/examples/carts.rs`: customers shop while its operator changes the carts' code.
 
-use crate::harness::house::until;
+use crate::harness::house::{Ending, until};
 use crate::harness::{Test, libraries, test};
 use serde_json::{Value, json};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -95,20 +95,11 @@ fn http(address: &str, method: &str, path: &str, body: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// Sends the customers home, also from a test that fails.
-struct Closing<'a>(&'a AtomicBool);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
 fn customers_shop_on_without_one_failure_while_the_operator_moves_the_carts_up_and_down() {
     let shop = Shop::open(desk());
     let (over, put) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let closing = Closing(&over);
+        let closing = Ending(&over);
         // All of them begin with the same customers: a first visit has company.
         let customers = (0..4).map(|_| {
             scope.spawn(|| {

@@ -10,13 +10,14 @@
 //! * `<!-- says: NAME -->` before a block: what the command that goes on under that name (`serve`, `dev`) says in time
 //! * `<!-- hidden: COMMAND -->`: typed, and not shown
 
+use crate::harness::house::until_within;
 use crate::harness::{Test, root, test};
 use std::fs;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -142,7 +143,7 @@ impl Reader {
             self.keys.write_all(line.as_bytes()).expect("the shell reads");
         }
         self.keys.write_all(format!("mv {end}.new {end}\n").as_bytes()).expect("the shell reads");
-        wait(command, || done.exists());
+        until_within(PATIENCE, command, || done.exists());
         let ended = fs::read_to_string(&done).expect("it is there");
         if let Some((code, folder)) = ended.trim_end().split_once(' ') {
             self.folder = folder.into();
@@ -173,7 +174,7 @@ impl Reader {
             }
             Deed::Hear { name, said } => {
                 // In time: what it does takes as long as the machine needs.
-                wait(&format!("{name} says {said:?}"), || agrees(&around(said), &self.log(name)));
+                until_within(PATIENCE, &format!("{name} says {said:?}"), || agrees(&around(said), &self.log(name)));
                 Ok(())
             }
         }
@@ -187,15 +188,6 @@ impl Drop for Reader {
         let _ = Command::new("kill").args(["-TERM", "--", &group]).status();
         let _ = self.shell.wait();
         let _ = Command::new("kill").args(["-KILL", "--", &group]).stderr(Stdio::null()).status();
-    }
-}
-
-/// Waits for what a reader waits for; some of it is a first build.
-fn wait(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
-        std::thread::park_timeout(Duration::from_millis(5));
     }
 }
 

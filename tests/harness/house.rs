@@ -10,6 +10,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -306,12 +307,27 @@ pub(crate) fn overwrite(file: &Path, with: &Path) {
     std::fs::write(file, bytes).expect("it is writable");
 }
 
+/// Tells what goes on beside a test that it is over, also when the test fails.
+pub(crate) struct Ending<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Waits until `holds`, which is asked again and again.
 #[track_caller]
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + GENEROUS;
+pub(crate) fn until(what: &str, holds: impl FnMut() -> bool) {
+    until_within(GENEROUS, what, holds);
+}
+
+/// As [`until`], for what may take longer or must be quicker.
+#[track_caller]
+pub(crate) fn until_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !holds() {
-        assert!(Instant::now() < deadline, "{what}: not within {GENEROUS:?}");
+        assert!(Instant::now() < deadline, "{what}: not within {patience:?}");
         std::thread::park_timeout(Duration::from_millis(1));
     }
 }

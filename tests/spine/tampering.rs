@@ -4,7 +4,7 @@
 use crate::harness::c::{self, Source};
 use crate::harness::child::{self, Child};
 use crate::harness::echo::Nothing;
-use crate::harness::house::{House, Refuses, chain};
+use crate::harness::house::{Ending, House, Refuses, chain};
 use crate::harness::{Absent, Test, echo, test};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
@@ -81,7 +81,7 @@ fn r3_a_file_swapped_while_it_is_read_is_never_taken_for_the_one_that_was_record
     fs::write(desk.path().join("recorded"), &twins[0]).expect("it is writable");
     let (release, over) = (recorded(&twins[0]), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        let _closing = Closing(&over);
+        let _closing = Ending(&over);
         scope.spawn(|| swap(&place, &twins, &over));
         let (mut admitted, mut refused) = (0, 0);
         for _ in 0..COPIES {
@@ -102,15 +102,6 @@ fn r3_a_file_swapped_while_it_is_read_is_never_taken_for_the_one_that_was_record
         }
     });
     Ok(())
-}
-
-/// Ends the swapping, also in a test that fails.
-struct Closing<'a>(&'a AtomicBool);
-
-impl Drop for Closing<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 fn is_another(error: &GateError) -> bool {
