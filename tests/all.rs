@@ -16,20 +16,26 @@ mod ingress;
 mod laws;
 mod lifecycle;
 mod log_service;
+mod matrix;
+mod modules;
 mod native;
 mod openapi;
+mod operated;
+mod probations;
 mod served;
 mod signing;
 mod spine;
 mod terminal;
+mod trials;
 mod verbs;
 mod watched;
 
 use harness::Test;
 
 fn main() {
+    teneral::trial_hook();
     harness::forget_what_cargo_said();
-    if harness::child::run_if_asked(&spine::children()) {
+    if harness::child::run_if_asked(&[&spine::children(), matrix::CHILDREN].concat()) {
         return;
     }
     // One line a panic: the runner repeats the message, and a backtrace of a test says nothing more.
@@ -47,14 +53,19 @@ fn main() {
         laws::tests(),
         lifecycle::tests(),
         log_service::tests(),
+        matrix::tests(),
+        modules::tests(),
         native::tests(),
         openapi::tests(),
+        operated::tests(),
+        probations::tests(),
         served::tests(),
         signing::tests(),
         verbs::tests(),
         watched::tests(),
         spine::tests(),
         terminal::tests(),
+        trials::tests(),
     ]
     .into_iter()
     .flatten()

@@ -11,6 +11,8 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(a_file_is_shown_then_done_and_then_there_is_nothing_to_do),
         test(a_change_of_version_is_an_upgrade_that_keeps_the_state),
+        test(a_file_goes_back_to_an_older_version_only_when_that_is_said),
+        test(a_program_reads_each_act_with_what_came_of_it),
         test(a_file_that_contradicts_itself_is_refused_whole_with_every_line),
         test(what_is_not_in_the_file_stays_unless_it_is_pruned),
         test(the_first_failure_stops_it_and_says_what_was_done_and_it_goes_on_from_there),
@@ -101,11 +103,91 @@ fn a_change_of_version_is_an_upgrade_that_keeps_the_state() {
         assert_eq!(act["reason"], "by the file", "of all that the file had done: {act:#}");
     }
     write(&served, &two.replace("version = \"2", "version = \"1"));
-    served.says(&APPLY);
+    served.says(&[&APPLY[..], &["--allow-downgrade"]].concat());
     assert_eq!(served.json(&["actor", "ask", "counter/b", "Get"])["reply"]["total"], 10, "and back");
     let (desk, _) = served.stop();
     let served = Served::at(desk, &[]);
     assert!(served.says(&APPLY).ends_with("nothing to do\n"));
+    // What it was started from need not be said again; of somebody new it must.
+    write(&served, "[[actor]]\nname = \"counter/b\"\nversion = \"2.0.0\"\n");
+    assert!(served.says(&APPLY).contains("done: ~ actor counter/b: 1.0.0 -> 2.0.0, while it runs\n"));
+    write(&served, "[[actor]]\nname = \"counter/new\"\nversion = \"2.0.0\"\n");
+    assert!(served.refuses(2, "CLI-APPLY", &APPLY).contains("missing field `total`"));
+}
+
+fn a_file_goes_back_to_an_older_version_only_when_that_is_said() {
+    let served = desk();
+    let two = ONE.replace(r#"["one.so"]"#, r#"["one.so", "two.so"]"#).replace("\"1.0.0\"", "\"2.0.0\"");
+    write(&served, &two);
+    served.says(&APPLY);
+    let actor_down = two.replace("version = \"2.0.0\"", "version = \"1.0.0\"");
+    write(&served, &actor_down);
+    let shown = "~ actor counter/b: 2.0.0 -> 1.0.0, while it runs (a downgrade)\n";
+    let dry = served.says(&["apply", "-f", "system.toml", "--dry-run"]);
+    assert!(dry.starts_with(shown) && dry.contains(": --allow-downgrade would let it\n"), "{dry}");
+    let said = served.refuses(1, "UPG-DIRECTION", &APPLY);
+    assert!(said.contains("counter/b: 2.0.0 -> 1.0.0") && said.contains("hint:  if it is meant: --allow-downgrade"));
+    assert_eq!(running(&served), ["counter/a 2.0.0", "counter/b 2.0.0"]);
+    // A kind's default goes back no more than an actor does.
+    write(&served, &two.replace("default = \"2.0.0\"", "default = \"1.0.0\""));
+    let said = served.refuses(1, "UPG-DIRECTION", &APPLY);
+    assert!(said.contains("~ default of counter: 2.0.0 -> 1.0.0 (a downgrade)"), "{said}");
+    assert_eq!(served.json(&["kind", "list"])[0]["default"], "2.0.0");
+    write(&served, &actor_down);
+    let said = served.says(&[&APPLY[..], &["--allow-downgrade"]].concat());
+    assert!(said.starts_with(shown), "{said}");
+    assert_eq!(running(&served), ["counter/a 2.0.0", "counter/b 1.0.0"]);
+}
+
+/// What a command with `--json` says on stdout and in the one line on stderr.
+#[track_caller]
+fn program(exit: i32, served: &Served, arguments: &[&str]) -> (Value, Value) {
+    let output = served.run(&[arguments, &["--json"]].concat());
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(exit), "{out}{err}");
+    let error = err.lines().next().map_or(Value::Null, |line| serde_json::from_str(line).expect("one object"));
+    assert!(err.lines().count() <= 1, "{err}");
+    (serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}")), error["error"].clone())
+}
+
+fn a_program_reads_each_act_with_what_came_of_it() {
+    let served = desk();
+    write(&served, ONE);
+    let (found, _) = program(0, &served, &["apply", "-f", "system.toml", "--dry-run"]);
+    let file = "one.so";
+    let planned = json!([
+        { "act": "push", "kind": "counter", "from": null, "to": "1.0.0", "file": file, "downgrade": false },
+        { "act": "set_default", "kind": "counter", "from": null, "to": "1.0.0", "downgrade": false },
+        { "act": "start", "actor": "counter/a", "from": null, "to": "1.0.0", "args": { "total": 5 },
+          "downgrade": false },
+        { "act": "start", "actor": "counter/b", "from": null, "to": "1.0.0", "args": { "total": 7 },
+          "downgrade": false },
+    ]);
+    let with = |outcomes: &[&str]| {
+        let mut acts = planned.clone();
+        for (act, outcome) in acts.as_array_mut().expect("a list").iter_mut().zip(outcomes) {
+            act["outcome"] = json!(outcome);
+        }
+        acts
+    };
+    assert_eq!(found, json!({ "done": false, "acts": with(&["planned"; 4]), "notes": [] }));
+    // Nobody has said yes.
+    let (found, error) = program(2, &served, &["apply", "-f", "system.toml"]);
+    assert_eq!(found, json!({ "done": false, "acts": with(&["not_done"; 4]), "notes": [] }));
+    assert_eq!((&error["code"], &error["exit"]), (&json!("CLI-CONFIRM"), &json!(2)), "{error:#}");
+    let (found, _) = program(0, &served, &APPLY);
+    assert_eq!(found, json!({ "done": true, "acts": with(&["done"; 4]), "notes": [] }));
+    assert_eq!(program(0, &served, &APPLY).0, json!({ "done": true, "acts": [], "notes": [] }));
+    // The second of three fails.
+    served.says(&["actor", "pause", "counter/a", "--max", "10m"]);
+    let two = ONE.replace(r#"["one.so"]"#, r#"["one.so", "two.so"]"#);
+    let two = two.replace("name = \"counter/a\"", "name = \"counter/a\"\nversion = \"2.0.0\"");
+    write(&served, &two.replace("version = \"1.0.0\"", "version = \"2.0.0\""));
+    let (found, error) = program(1, &served, &APPLY);
+    let outcomes: Vec<&str> =
+        found["acts"].as_array().expect("a list").iter().map(|act| act["outcome"].as_str().expect("a text")).collect();
+    assert_eq!((outcomes, &found["done"]), (vec!["done", "failed", "not_done"], &json!(false)), "{found:#}");
+    assert_eq!((&error["code"], &error["exit"]), (&json!("UPG-HELD"), &json!(1)), "{error:#}");
 }
 
 fn a_file_that_contradicts_itself_is_refused_whole_with_every_line() {

@@ -67,7 +67,7 @@ fn u48_over_the_socket_the_journal_says_who_and_why_and_the_audit_through_what()
     assert_eq!(moved, wanted);
     let steps: Vec<&Value> = journal.iter().filter(|entry| entry["entry"] == "step").collect();
     let names: Vec<&str> = steps.iter().filter_map(|step| step["step"].as_str()).collect();
-    assert_eq!(names, ["verify", "check", "load", "pause", "snapshot", "migrate", "commit", "resume"]);
+    assert_eq!(names, ["verify", "check", "trial", "load", "pause", "snapshot", "migrate", "commit", "resume"]);
     assert!(steps.iter().all(|step| step["took_us"].is_u64() && step["at_unix_us"].is_u64()), "{steps:#?}");
     let end = journal.last().expect("an end");
     assert_eq!(

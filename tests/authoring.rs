@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_schema_is_frozen_once_and_a_frozen_shape_does_not_build_otherwise),
         test(a_save_is_served_with_the_state_of_before_and_a_broken_one_keeps_the_old_code),
         test(what_the_gate_or_a_migration_refuses_is_said_and_the_old_code_serves_on),
+        test(the_actors_of_a_workspaces_file_are_started_and_old_builds_go),
         test(a_process_that_is_full_of_libraries_begins_anew_with_the_states),
         test(nobody_develops_in_production_or_without_a_workspace_or_cargo),
     ]
@@ -421,4 +422,47 @@ fn nobody_develops_in_production_or_without_a_workspace_or_cargo() {
     edit(&desk.path("elsewhere/v1/Cargo.toml"), "crate-type = [\"cdylib\"]", "crate-type = [\"rlib\"]");
     refused("elsewhere", None, &["freeze"], "CARGO-LIBRARY");
     assert!(!desk.path("elsewhere/.teneral").exists());
+}
+
+fn the_actors_of_a_workspaces_file_are_started_and_old_builds_go() {
+    let desk = Desk::with("named");
+    let (code, file) = (desk.path("named/v1/src/lib.rs"), desk.path("named/system.toml"));
+    fs::write(&file, "[[actor]]\nname = \"named/one\"\n\n[[actor]]\nname = \"elsewhere/x\"\n").expect("it is ours");
+    let mut dev = Dev::new(&desk, "named", &[]);
+    assert_eq!(dev.says("not_built")["actors"], json!(["elsewhere/x"]));
+    assert_eq!(dev.says("started")["actor"], "named/one");
+    dev.says("waiting");
+    let running = || -> Value {
+        let said = desk.says("named", &["actor", "list", "--json"]);
+        let all: Vec<Value> = serde_json::from_str(&said).expect("JSON");
+        all.iter().map(|view| view["actor"].clone()).collect()
+    };
+    assert_eq!(running(), json!(["named/one"]), "the file names who is there, and nobody else is");
+    // A file that cannot be meant starts nobody, and stops nobody.
+    fs::write(&file, "[[actor]]\nnmae = \"named/two\"\n").expect("it is ours");
+    dev.refuses("CLI-APPLY");
+    fs::write(&file, "[[actor]]\nname = \"named/one\"\n\n[[actor]]\nname = \"named/two\"\n").expect("it is ours");
+    assert_eq!(dev.says("started")["actor"], "named/two");
+    dev.says("waiting");
+    let mut said = "Hello".to_owned();
+    for save in 0..6 {
+        let next = format!("Hello {save}");
+        edit(&code, &format!("\"{said},"), &format!("\"{next},"));
+        said = next;
+        dev.says("waiting");
+    }
+    let held = desk.says("named", &["artifact", "list", "--json"]);
+    let held: Vec<Value> = serde_json::from_str(&held).expect("JSON");
+    let versions: Vec<&str> = held.iter().map(|release| release["version"].as_str().expect("a text")).collect();
+    assert_eq!(versions.len(), 5, "the latest five: {versions:?}");
+    let all = desk.says("named", &["actor", "list", "--json"]);
+    let all: Vec<Value> = serde_json::from_str(&all).expect("JSON");
+    let newest = versions.last().expect("one");
+    assert!(all.len() == 2 && all.iter().all(|view| view["running"] == **newest), "{all:#?}");
+    dev.stop();
+    let mut dev = Dev::new(&desk, "named", &[]);
+    assert_eq!(dev.says("back")["with_state"], true);
+    dev.says("waiting");
+    assert_eq!(running(), json!(["named/one", "named/two"]));
+    dev.stop();
 }

@@ -63,9 +63,9 @@ impl Shop {
         serde_json::from_slice(&output.stdout).expect("JSON")
     }
 
-    fn stop(mut self) -> TempDir {
+    fn stop(mut self, signal: &str) -> TempDir {
         let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().expect("kill runs").success());
+        assert!(Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
         assert!(self.child.wait().expect("it ends").success());
         std::mem::replace(&mut self.desk, TempDir::new().expect("a temporary directory"))
     }
@@ -156,7 +156,10 @@ fn carts_are_there_again_when_the_service_was_stopped_and_started() {
     let shop = Shop::open(desk());
     shop.put("ann", 2);
     shop.put("ben", 5);
-    let shop = Shop::open(shop.stop());
-    assert_eq!(shop.cart("ann"), json!({ "items": { "tea": 2 } }));
+    // By a person, and by whatever supervises services.
+    let shop = Shop::open(shop.stop("-INT"));
+    shop.put("ann", 1);
+    let shop = Shop::open(shop.stop("-TERM"));
+    assert_eq!(shop.cart("ann"), json!({ "items": { "tea": 3 } }));
     assert_eq!(shop.cart("ben"), json!({ "items": { "tea": 5 } }));
 }

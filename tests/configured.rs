@@ -10,6 +10,8 @@ use tempfile::TempDir;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
+        test(a_running_host_says_what_it_goes_by_and_what_a_restart_would_change),
+        test(a_misspelt_variable_is_refused_by_a_host_and_named_by_other_commands),
         test(every_key_of_the_configuration_stands_in_its_document_and_back),
         test(a_value_says_where_it_came_from_and_the_nearest_word_counts),
         test(everything_that_is_wrong_with_a_configuration_is_said_at_once),
@@ -256,4 +258,79 @@ fn a_directory_that_was_production_becomes_development_only_when_that_is_asked_f
     served.push(&["counter-v1"]);
     let (desk, _) = served.stop();
     drop(Served::at(desk, &[]));
+}
+
+fn a_running_host_says_what_it_goes_by_and_what_a_restart_would_change() {
+    let desk = tempfile::TempDir::with_prefix("teneral-served-").expect("a directory");
+    let file = "[limits]\nimages_max = 200\nimages_warn = 20\n\n[grants.counter]\nclock = true\n";
+    fs::write(desk.path().join("teneral.toml"), file).expect("it is ours");
+    let served = Served::at(desk, &["--stop-timeout", "7s"]);
+    let rows = |served: &Served| served.json(&["config", "show", "--running"]);
+    let of = |rows: &Value, key: &str| {
+        rows.as_array().expect("a list").iter().find(|row| row["key"] == key).cloned().unwrap_or_default()
+    };
+    let found = rows(&served);
+    assert!(found.as_array().expect("a list").iter().all(|row| row["after_restart"].is_null()), "{found:#}");
+    let wanted = [
+        ("limits.images_max", "200", "file", "teneral.toml:2"),
+        ("stop_timeout", "7s", "flag", "--stop-timeout"),
+        ("limits.actors_max", "100000", "default", "default"),
+    ];
+    for (key, value, source, from) in wanted {
+        let row = of(&found, key);
+        assert_eq!(
+            (&row["value"], &row["source"], &row["from"]),
+            (&json!(value), &json!(source), &json!(from)),
+            "{row:#}"
+        );
+    }
+    // The file moves on; the host does not.
+    let file = "stop_timeout = \"1m\"\n[limits]\nimages_max = 300\nactors_max = 7\n\n[grants.greeter]\nclock = true\n";
+    fs::write(served.desk.path().join("teneral.toml"), file).expect("it is ours");
+    let found = rows(&served);
+    let after = |key: &str| of(&found, key)["after_restart"].clone();
+    assert_eq!(after("limits.images_max"), "300");
+    assert_eq!(after("limits.images_warn"), "32", "back to the default");
+    assert_eq!(after("limits.actors_max"), "7");
+    assert_eq!(after("grants.counter.clock"), "", "gone");
+    assert_eq!(after("grants.greeter.clock"), "true", "new");
+    assert_eq!(after("stop_timeout"), Value::Null, "a flag counts more");
+    assert_eq!(after("limits.events_max"), Value::Null);
+    let said = served.says(&["config", "show", "--running"]);
+    assert!(said.ends_with("5 values would be others after a restart of the host\n"), "{said}");
+    // A file that cannot be read any more hides nothing of the host.
+    fs::write(served.desk.path().join("teneral.toml"), "[limits]\nimages_mx = 3\n").expect("it is ours");
+    let output = served.run(&["config", "show", "--running"]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.code() == Some(2) && err.starts_with("error[CLI-CONFIG]"), "{err}");
+    assert!(out.contains("limits.images_max") && out.contains("200"), "{out}");
+    fs::remove_file(served.desk.path().join("teneral.toml")).expect("it is ours");
+    let (desk, _) = served.stop();
+    let output = Command::new(env!("CARGO_BIN_EXE_teneral"))
+        .args(["config", "show", "--running"])
+        .current_dir(desk.path())
+        .output()
+        .expect("the binary runs");
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+}
+
+fn a_misspelt_variable_is_refused_by_a_host_and_named_by_other_commands() {
+    let desk = Desk::with("");
+    let slip = [("TENERAL_LIMITS_IMAGE_MAX", "3")];
+    for arguments in [&["serve"][..], &["config", "show"]] {
+        let said = desk.refuses("CLI-CONFIG", arguments, &slip);
+        let wanted = "no variable TENERAL_LIMITS_IMAGE_MAX: did you mean TENERAL_LIMITS_IMAGES_MAX?";
+        assert!(said.contains(wanted), "{said}");
+    }
+    // Somebody else's, and one without a value.
+    let output = desk.run(&["config", "show"], &[("TENERAL_DEPLOYED_BY", "x"), ("TENERAL_DIRR", "")]);
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert_eq!(said, "warning: TENERAL_DEPLOYED_BY is no variable of teneral's, and has no effect\n");
+    let said = text(&desk.run(&["actor", "list"], &[("TENERAL_DIRR", "/var/lib/teneral")]).stderr);
+    let warned = "warning: no variable TENERAL_DIRR, it has no effect: did you mean TENERAL_DIR?\nerror[CTL-DOWN]";
+    assert!(said.starts_with(warned), "{said}");
+    let said = text(&desk.run(&["actor", "list", "--json"], &[("TENERAL_DIRR", "x")]).stderr);
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    assert!(lines.len() == 2 && lines[0]["warning"].is_object() && lines[1]["error"].is_object(), "{said}");
 }

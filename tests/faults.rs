@@ -1,59 +1,23 @@
 //! What a host and its commands do when the disk is full, and when somebody presses ^C: real processes, a real disk.
 
+use crate::harness::disk::Disk;
 use crate::harness::house::until;
 use crate::harness::served::{Served, text};
 use crate::harness::{Absent, Test, libraries, test};
 use serde_json::{Value, json};
-use std::fs::{self, File};
+use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use tempfile::TempDir;
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(a_full_disk_refuses_what_it_cannot_keep_and_the_host_serves_on),
+        test(what_the_audit_cannot_keep_is_not_done_and_only_what_takes_something_back_is),
         test(a_command_that_is_interrupted_ends_at_once_and_the_host_goes_on),
     ]
-}
-
-/// A small disk of its own, for as long as this lives.
-struct Disk(PathBuf);
-
-impl Disk {
-    fn new(path: PathBuf) -> Result<Self, Absent> {
-        fs::create_dir(&path).expect("it is ours");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "tmpfs"]).arg(&path).output();
-        match mounted {
-            Ok(output) if output.status.success() => Ok(Self(path)),
-            _ => Err(Absent("right to mount a disk")),
-        }
-    }
-
-    /// Nothing more goes onto it.
-    fn fill(&self) {
-        let mut file = File::create(self.filler()).expect("it is ours");
-        for block in [1 << 20, 4096, 1] {
-            let block = vec![0; block];
-            while file.write_all(&block).is_ok() {}
-        }
-    }
-
-    fn clear(&self) {
-        fs::remove_file(self.filler()).expect("it is ours");
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // Also while somebody has it open.
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 /// Whether it was done. Not done is: with a code for a full disk, with what stands now and with a hint.
@@ -135,6 +99,48 @@ fn a_full_disk_refuses_what_it_cannot_keep_and_the_host_serves_on() -> Result<()
     disk.clear();
     let served = Served::at(desk, &[]);
     assert_eq!(running(&served), before);
+    Ok(())
+}
+
+fn what_the_audit_cannot_keep_is_not_done_and_only_what_takes_something_back_is() -> Result<(), Absent> {
+    let desk = TempDir::with_prefix("teneral-faults-").expect("a temporary directory");
+    let disk = Disk::new(desk.path().join("disk"))?;
+    fs::write(desk.path().join("teneral.toml"), "dir = \"disk/host\"\n").expect("it is ours");
+    let served = Served::at(desk, &[]);
+    served.push(&["counter-v1"]);
+    for actor in ["counter/a", "counter/b"] {
+        served.says(&["actor", "start", actor, r#"{"total": 5}"#, "--version", "1.0.0"]);
+    }
+    served.says(&["actor", "pause", "counter/b", "--max", "10m"]);
+    disk.fill();
+    // A pause writes nothing but its record; the database has room within itself for some of them.
+    let status = |actor: &str| served.json(&["actor", "show", actor])["status"].clone();
+    let mut refused = None;
+    for _ in 0..2_000 {
+        let paused = served.run(&["actor", "pause", "counter/a"]);
+        if !done(&paused) {
+            refused = Some(text(&paused.stderr));
+            break;
+        }
+        served.says(&["actor", "resume", "counter/a"]);
+    }
+    let refused = refused.expect("it is full");
+    assert!(refused.contains("\n  now:   nothing was done"), "{refused}");
+    assert_eq!(status("counter/a"), "running", "what is refused was not done");
+    // What gives something back is done, and stands in the log where the audit has no room for it.
+    served.says(&["actor", "resume", "counter/b"]);
+    assert_eq!(status("counter/b"), "running");
+    let log = served.log();
+    let unwritten = log.lines().find(|line| line.contains("the audit was not written"));
+    let unwritten = unwritten.expect("it is said");
+    for part in ["actors/resume", "counter/", "STORE-"] {
+        assert!(unwritten.contains(part), "{part}: {unwritten}");
+    }
+    // So is what a message came to, which changes no host.
+    served.says(&["actor", "tell", "counter/a", "Add", r#"{"amount": 3}"#]);
+    disk.clear();
+    served.says(&["actor", "pause", "counter/a"]);
+    assert_eq!(served.json(&["audit", "list", "--limit", "1"])[0]["act"], "actors/pause");
     Ok(())
 }
 

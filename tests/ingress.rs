@@ -18,10 +18,17 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_request_that_cannot_be_meant_is_refused_with_a_status_and_a_code),
         test(a_route_to_a_kind_that_is_not_there_answers_503_until_it_is),
         test(at_its_bound_of_actors_a_host_makes_no_more_at_their_first_use),
+        test(args_of_a_route_that_its_kind_does_not_read_are_the_hosts_fault_and_stand_in_its_log),
+        test(what_an_actor_refuses_is_said_as_its_refusal_with_its_reason),
+        test(head_is_get_without_a_body_and_options_says_what_a_path_takes),
+        test(an_actor_that_is_paused_costs_its_callers_their_time_and_a_full_mailbox_is_tried_again),
+        test(a_client_that_hangs_up_costs_nobody_else_and_what_it_told_is_handled_once),
         test(what_a_stranger_writes_or_causes_stays_in_the_log_on_its_line),
         test(an_order_to_an_actor_of_the_hosts_own_is_refused),
         test(what_is_wrong_with_routes_and_grants_is_said_with_its_lines),
         test(no_request_fails_while_its_actor_is_upgraded),
+        test(r11_a_body_that_does_not_say_its_length_is_refused_at_the_bound),
+        test(who_asks_while_an_actor_is_stopped_and_made_anew_is_served_or_told_to_try_again),
         test(a_caller_too_many_is_told_so_and_half_a_request_keeps_nobody_else),
         test(grants_in_the_configuration_are_what_actors_may_do),
         test(an_address_that_is_taken_is_said_and_no_state_is_used_up),
@@ -167,8 +174,9 @@ fn a_request_is_an_ask_of_the_actor_that_it_names() {
     assert_eq!(shop.asks("POST", "/counters/ann/30", "", "").status, 202);
     assert_eq!(shop.asks("GET", "/mine", "x-customer: ann\r\n", "").body, json!({ "total": 38 }));
     // A name as it is written in a URL is that name at the terminal.
-    assert_eq!(shop.asks("POST", "/counters/a%20b%2Fc", "", r#"{"amount": 1}"#).status, 202);
-    assert_eq!(shop.served.json(&["actor", "ask", "counter/a b/c", "Get"])["reply"], json!({ "total": 6 }));
+    assert_eq!(shop.asks("POST", "/counters/ada%2Bshop%40example.org", "", r#"{"amount": 1}"#).status, 202);
+    let asked = shop.served.json(&["actor", "ask", "counter/ada+shop@example.org", "Get"]);
+    assert_eq!(asked["reply"], json!({ "total": 6 }));
     let defined = shop.served.json(&["actor", "show", "counter/ann"]);
     assert_eq!(defined["desired"], "1.0.0", "it comes back with the host");
 }
@@ -179,12 +187,16 @@ fn a_request_that_cannot_be_meant_is_refused_with_a_status_and_a_code() {
     assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#).status, 202);
     shop.refuses(("GET", "/nowhere", "", ""), 404, "HTTP-PATH");
     let wrong = shop.refuses(("DELETE", "/counters/ann", "", ""), 405, "HTTP-PATH");
-    assert!(wrong.head.contains("allow: GET, POST\r\n"), "{}", wrong.head);
+    assert!(wrong.head.contains("allow: GET, HEAD, OPTIONS, POST\r\n"), "{}", wrong.head);
     let nobody = shop.refuses(("GET", "/counters/anne", "", ""), 404, "SYS-ACTOR");
     assert!(!nobody.body["hint"].as_str().is_some_and(|hint| hint.contains("ann")), "{}", nobody.body);
     shop.refuses(("GET", "/mine", "", ""), 400, "HTTP-REQUEST");
     shop.refuses(("GET", "/counters/%ff", "", ""), 400, "HTTP-REQUEST");
     shop.refuses(("GET", "/counters/a%00b", "", ""), 400, "SYS-ADDRESS");
+    for key in ["a%20b", "a%2Fb", "a%E2%80%8Bb"] {
+        let nobody = (&*format!("/counters/{key}"), r#"{"amount": 1}"#);
+        shop.refuses(("POST", nobody.0, "", nobody.1), 400, "SYS-KEY");
+    }
     shop.refuses(("POST", "/counters/ann", "", "{"), 400, "HTTP-REQUEST");
     shop.refuses(("POST", "/counters/ann", "", r#"{"amount": "three"}"#), 400, "SYS-JSON");
     shop.refuses(("POST", "/counters/ann/three", "", ""), 400, "HTTP-REQUEST");
@@ -222,6 +234,141 @@ fn at_its_bound_of_actors_a_host_makes_no_more_at_their_first_use() {
     assert_eq!(shop.served.json(&["actor", "list"]).as_array().map(Vec::len), Some(made));
     shop.served.says(&["actor", "stop", "counter/0"]);
     assert_eq!(add(100).status, 202, "there is room again");
+}
+
+fn args_of_a_route_that_its_kind_does_not_read_are_the_hosts_fault_and_stand_in_its_log() {
+    let shop = Shop::with(&ROUTES.replace(r#"{"total": 5}"#, r#"{"totl": 5}"#), "", &["counter-v1"]);
+    shop.served.says(&["kind", "set-default", "counter", "1.0.0"]);
+    let refused = shop.refuses(("POST", "/counters/ann", "", r#"{"amount": 1}"#), 500, "HTTP-ARGS");
+    assert!(!refused.body.to_string().contains("totl"), "a stranger is told nothing of it: {}", refused.body);
+    let log = shop.served.log();
+    let line = log.lines().find(|line| line.contains("HTTP-ARGS") && line.contains("ERROR")).expect("it is said");
+    for part in ["teneral.toml:12", "totl", "POST /counters/{name}"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(shop.served.json(&["actor", "list"]), json!([]), "nothing was made");
+    // One that is there is asked all the same.
+    shop.served.says(&["actor", "start", "counter/ann", r#"{"total": 1}"#]);
+    assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#).status, 202);
+    assert_eq!(shop.asks("GET", "/counters/ann", "", "").body, json!({ "total": 2 }));
+}
+
+const VILLAINS: &str = r#"
+[[route]]
+method = "GET"
+path = "/villains/{name}"
+kind = "villain"
+key = "{name}"
+message = "Count"
+
+[[route]]
+method = "PUT"
+path = "/villains/{name}"
+kind = "villain"
+key = "{name}"
+message = "Conspire"
+start = "on-first-use"
+args = '{"misdeeds": []}'
+"#;
+
+fn what_an_actor_refuses_is_said_as_its_refusal_with_its_reason() {
+    let shop = Shop::with(VILLAINS, "", &["villain-v1"]);
+    shop.served.says(&["kind", "set-default", "villain", "1.0.0"]);
+    let plan = |how: &str| json!({ "misdeeds": [{ "at": "Handle", "how": how }] }).to_string();
+    assert_eq!(shop.asks("PUT", "/villains/a", "", &plan("Fail")).status, 202);
+    let refused = shop.refuses(("GET", "/villains/a", "", ""), 422, "HTTP-REFUSED");
+    assert_eq!(refused.body["what"], "villain/a refused: refused, as planned");
+    // One that breaks does not say no.
+    assert_eq!(shop.asks("PUT", "/villains/b", "", &plan("Panic")).status, 202);
+    shop.refuses(("GET", "/villains/b", "", ""), 502, "SYS-ASK");
+}
+
+/// The head of an answer after which its connection is closed, and whatever follows it.
+fn closed(shop: &Shop, method: &str, path: &str) -> (String, String) {
+    let mut stream = shop.connect();
+    write!(stream, "{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("it answers and closes");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+    (head.to_owned(), body.to_owned())
+}
+
+fn head_is_get_without_a_body_and_options_says_what_a_path_takes() {
+    let shop = Shop::counters();
+    assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 3}"#).status, 202);
+    let (got, body) = closed(&shop, "GET", "/counters/ann");
+    assert_eq!(body, r#"{"total":8}"#);
+    let lines = |head: &str| -> Vec<String> {
+        let own = |line: &&str| !line.starts_with("date:") && !line.starts_with("x-request-id:");
+        head.lines().filter(own).map(str::to_owned).collect()
+    };
+    let (head, body) = closed(&shop, "HEAD", "/counters/ann");
+    assert_eq!((lines(&head), body.as_str()), (lines(&got), ""), "the same head, and nothing after it");
+    let (head, body) = closed(&shop, "HEAD", "/counters/nobody");
+    assert!(head.starts_with("HTTP/1.1 404 ") && body.is_empty(), "{head}{body}");
+    for (path, allow) in [("/counters/ann", "GET, HEAD, OPTIONS, POST"), ("/counters/ann/3", "OPTIONS, POST")] {
+        let (head, body) = closed(&shop, "OPTIONS", path);
+        assert!(head.starts_with("HTTP/1.1 204 ") && body.is_empty(), "{head}{body}");
+        assert!(head.contains(&format!("allow: {allow}\r\n")), "{head}");
+    }
+    assert!(closed(&shop, "HEAD", "/counters/ann/3").0.starts_with("HTTP/1.1 405 "), "there is no GET to answer as");
+    assert!(closed(&shop, "OPTIONS", "/nowhere").0.starts_with("HTTP/1.1 404 "));
+}
+
+fn an_actor_that_is_paused_costs_its_callers_their_time_and_a_full_mailbox_is_tried_again() {
+    let routes = ROUTES.replace("message =", "timeout = \"200ms\"\nmessage =").replace("timeout = \"10s\"\n", "");
+    let shop = Shop::with(&format!("{routes}\n[limits]\nmailbox_messages_max = 3\n"), "", &["counter-v1"]);
+    shop.served.says(&["kind", "set-default", "counter", "1.0.0"]);
+    // Its making takes as long as it takes.
+    shop.served.says(&["actor", "start", "counter/ann", r#"{"total": 5}"#]);
+    shop.served.says(&["actor", "pause", "counter/ann"]);
+    shop.refuses(("GET", "/counters/ann", "", ""), 504, "SYS-ASK");
+    let add = || shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#);
+    let mut accepted = 0;
+    let full = loop {
+        let answer = add();
+        if answer.status != 202 {
+            break answer;
+        }
+        accepted += 1;
+        assert!(accepted <= 3, "a mailbox is bounded");
+    };
+    assert_eq!((full.status, &full.body["code"]), (503, &json!("SYS-FULL")), "{}", full.body);
+    assert!(full.head.contains("retry-after: 1\r\n"), "{}", full.head);
+    let asked = shop.refuses(("GET", "/counters/ann", "", ""), 503, "SYS-ASK");
+    assert!(asked.head.contains("retry-after: 1\r\n"), "{}", asked.head);
+    shop.served.says(&["actor", "resume", "counter/ann"]);
+    let total = json!({ "total": 5 + accepted });
+    until("all that was accepted is handled", || shop.asks("GET", "/counters/ann", "", "").body == total);
+    assert_eq!(add().status, 202, "there is room again");
+}
+
+fn a_client_that_hangs_up_costs_nobody_else_and_what_it_told_is_handled_once() {
+    let shop = Shop::counters();
+    assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#).status, 202);
+    shop.served.says(&["actor", "pause", "counter/ann"]);
+    let waiting = || shop.served.json(&["actor", "show", "counter/ann"])["queued_messages"].as_u64();
+    let gone: Vec<TcpStream> = (0..3)
+        .map(|number| {
+            let mut stream = shop.connect();
+            stream.write_all(b"GET /counters/ann HTTP/1.1\r\nhost: x\r\n\r\n").expect("it reads");
+            until("it waits", || waiting() == Some(number + 1));
+            stream
+        })
+        .collect();
+    drop(gone);
+    let mut half = shop.connect();
+    half.write_all(b"POST /counters/ann HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{\"amo").expect("it reads");
+    drop(half);
+    let mut told = shop.connect();
+    told.write_all(b"POST /counters/ann HTTP/1.1\r\nhost: x\r\ncontent-length: 13\r\n\r\n{\"amount\": 1}")
+        .expect("it reads");
+    until("it is told", || waiting() == Some(4));
+    drop(told);
+    shop.served.says(&["actor", "resume", "counter/ann"]);
+    assert_eq!(shop.asks("GET", "/counters/ann", "", "").body, json!({ "total": 7 }));
+    let log = shop.served.log();
+    assert!(!log.contains("panicked") && !log.contains("ERROR"), "{log}");
 }
 
 fn what_a_stranger_writes_or_causes_stays_in_the_log_on_its_line() {
@@ -301,6 +448,62 @@ fn no_request_fails_while_its_actor_is_upgraded() {
     for (customer, name) in customers.into_iter().zip(CUSTOMERS) {
         assert_eq!(5 + customer.join().expect("no request failed"), total(name), "{name}: each was added once");
     }
+}
+
+fn r11_a_body_that_does_not_say_its_length_is_refused_at_the_bound() {
+    let shop = Shop::with(ROUTES, "body_bytes_max = 1000", &["counter-v1"]);
+    shop.served.says(&["kind", "set-default", "counter", "1.0.0"]);
+    let chunked = |body: &str| {
+        let mut stream = shop.connect();
+        let head = "POST /counters/ann HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n";
+        let request = format!("{head}{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+        stream.write_all(request.as_bytes()).expect("it reads");
+        answer(&mut stream)
+    };
+    let within = format!("{}{}", r#"{"amount": 1}"#, " ".repeat(900));
+    assert_eq!(chunked(&within).status, 202);
+    let over = format!("{}{}", r#"{"amount": 1}"#, " ".repeat(1000));
+    let refused = chunked(&over);
+    assert_eq!((refused.status, &refused.body["code"]), (413, &json!("CTL-LARGE")), "{}", refused.body);
+    assert_eq!(shop.asks("GET", "/counters/ann", "", "").body, json!({ "total": 6 }));
+}
+
+fn who_asks_while_an_actor_is_stopped_and_made_anew_is_served_or_told_to_try_again() {
+    let shop = Shop::counters();
+    let (over, served) = (AtomicBool::new(false), &shop.served);
+    std::thread::scope(|scope| {
+        let customers: Vec<_> = (0..3)
+            .map(|_| {
+                scope.spawn(|| {
+                    let (mut stream, mut accepted) = (shop.connect(), 0);
+                    while !over.load(Ordering::Relaxed) {
+                        let added = request(&mut stream, "POST", "/counters/ann", "", r#"{"amount": 1}"#);
+                        assert!([202, 503].contains(&added.status), "{}: {}", added.status, added.body);
+                        assert_eq!(added.status == 503, added.head.contains("retry-after: "), "{}", added.head);
+                        accepted += u32::from(added.status == 202);
+                    }
+                    accepted
+                })
+            })
+            .collect();
+        for _ in 0..30 {
+            until("she is made", || served.run(&["actor", "show", "counter/ann"]).status.success());
+            // Somebody may have made her anew before, and then she is stopped the next time.
+            let stopped = served.run(&["actor", "stop", "counter/ann"]);
+            assert!(
+                stopped.status.success() || text(&stopped.stderr).contains("SYS-ACTOR"),
+                "{}",
+                text(&stopped.stderr)
+            );
+        }
+        over.store(true, Ordering::Relaxed);
+        for customer in customers {
+            assert!(customer.join().expect("each answer was one of the two") > 0);
+        }
+    });
+    assert_eq!(shop.asks("POST", "/counters/ann", "", r#"{"amount": 1}"#).status, 202);
+    let ann = served.json(&["actor", "show", "counter/ann"]);
+    assert_eq!((&ann["desired"], &ann["status"]), (&json!("1.0.0"), &json!("running")), "she comes back");
 }
 
 fn a_caller_too_many_is_told_so_and_half_a_request_keeps_nobody_else() {

@@ -116,7 +116,7 @@ fn status_says_how_a_host_is_and_waits_for_one() {
     drop(store);
     let served = Served::launched(down.kill(), &["--production"]);
     let said = waiting.wait_with_output().expect("it ends");
-    assert!(said.status.success() && text(&said.stdout).starts_with("status    serving\n"), "{}", text(&said.stdout));
+    assert!(said.status.success() && text(&said.stdout).starts_with("status     serving\n"), "{}", text(&said.stdout));
     let (exit, health) = status(&served);
     assert_eq!((exit, &health["status"]), (Some(0), &json!("serving")), "{health:#}");
     assert_eq!(health["profile"], "production");
@@ -150,7 +150,7 @@ fn what_is_logged_of_an_actor_names_the_version_of_its_code() {
             .collect()
     };
     let both = [json!(["1.0.0", 0]), json!(["2.0.0", 1])];
-    assert_eq!(says("a turn panicked", "host"), both, "{log}");
+    assert_eq!(says("a turn failed", "host"), both, "{log}");
     assert_eq!(says("as told", "panic"), both, "{log}");
     assert_eq!(says("upgraded", "host"), both[1..], "{log}");
     let ready = lines.iter().find(|line| line["message"] == "ready").expect("it says so");

@@ -123,6 +123,7 @@ fn real_answers_and_events_are_what_the_document_says() {
     post("POST /v1/actors/resume", &["actor", "resume", "counter/a"]);
     post("POST /v1/upgrades/plan", &["upgrade", "plan", "counter", "--to", "2.0.0"]);
     post("POST /v1/upgrades/run", &["upgrade", "apply", "counter", "--to", "2.0.0", "--max-pause", "60s"]);
+    probations(&says, &served);
     served.says(&["key", "generate", "team", "--no-password"]);
     post("POST /v1/keys/trust", &["key", "trust", "team.pub"]);
     served.says(&["actor", "pause", "counter/a"]);
@@ -172,6 +173,43 @@ fn real_answers_and_events_are_what_the_document_says() {
             &serde_json::from_str(event).expect("JSON"),
             event.as_str(),
         );
+    }
+}
+
+/// What is said of versions on probation: `probe/a` is taken back, `probe/b` is final.
+fn probations(says: &Says, served: &Served) {
+    served.push(&["probe-v1", "probe-v2"]);
+    for actor in ["probe/a", "probe/b"] {
+        served.says(&["actor", "start", actor, r#"{"trap": {"step": "", "how": ""}}"#, "--version", "1.0.0"]);
+    }
+    let of_probe = ["upgrade", "apply", "probe", "--to", "2.0.0", "--max-pause", "60s", "--probation", "1h"];
+    let report = served.json(&of_probe);
+    says.answers("POST /v1/upgrades/run", "200", &report);
+    let id = report["id"].as_str().expect("an id");
+    let list = |path: &str, operation: &str| {
+        let answer = get(served, path);
+        assert!(answer.as_array().is_some_and(|list| !list.is_empty()), "{path} has something to show");
+        says.answers(operation, "200", &answer);
+    };
+    list("/v1/probations", "GET /v1/probations");
+    let looks = ["/v1/health", "/v1/kinds", "/v1/actors"];
+    looks.into_iter().for_each(|path| says.answers(&format!("GET {path}"), "200", &get(served, path)));
+    says.answers("GET /v1/kinds/{kind}", "200", &get(served, "/v1/kinds/probe"));
+    says.answers("GET /v1/upgrades/{id}", "200", &get(served, &format!("/v1/upgrades/{id}")));
+    let sign = r#"{"act": {"SignUnder": {"version": 1, "to": "probe/b"}}}"#;
+    (0..2).for_each(|_| drop(served.says(&["actor", "tell", "probe/a", "Do", sign])));
+    let back = served.json(&["upgrade", "rollback", id, "probe/a"]);
+    says.answers("POST /v1/upgrades/{id}/rollback", "200", &back);
+    list("/v1/held", "GET /v1/held");
+    for (verb, operation) in [("send", "POST /v1/held/{number}/send"), ("drop", "POST /v1/held/{number}/drop")] {
+        let number = get(served, "/v1/held")[0]["id"].to_string();
+        says.answers(operation, "200", &served.json(&["upgrade", "held", verb, &number])[0]);
+    }
+    let final_ = served.json(&["upgrade", "finalise", id]);
+    says.answers("POST /v1/upgrades/{id}/finalise", "200", &final_);
+    list("/v1/upgrades", "GET /v1/upgrades");
+    for upgrade in [id, back[0]["id"].as_str().expect("an id")] {
+        says.answers("GET /v1/upgrades/{id}", "200", &get(served, &format!("/v1/upgrades/{upgrade}")));
     }
 }
 

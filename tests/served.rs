@@ -163,15 +163,8 @@ fn a_state_is_kept_when_the_socket_cannot_be_had() {
 }
 
 fn an_actor_that_is_down_keeps_its_state_until_it_is_brought_back() {
-    let served = Served::new(&["--production"]);
-    fs::copy(libraries::library("counter-v1"), served.desk.path().join("counter.so")).expect("it copies");
-    served.says(&["key", "generate", "team", "--no-password"]);
-    served.says(&["sign", "counter.so", "--key", "team.key"]);
-    served.says(&["key", "trust", "team.pub"]);
-    served.says(&["artifact", "push", "counter.so"]);
-    served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+    let (served, key) = Served::production_that_counts();
     served.says(&["actor", "tell", "counter/a", "Add", r#"{"amount": 3}"#]);
-    let key = served.json(&["key", "list"])[0]["id"].as_str().expect("an id").to_owned();
     served.says(&["key", "distrust", &key]);
     let (desk, _) = served.stop();
     let served = Served::at(desk, &["--production"]);
@@ -319,7 +312,7 @@ fn an_operator_holds_an_actor_and_lets_it_go_and_begins_it_anew() {
     served.refuses(1, "SYS-ASK", &["actor", "ask", "counter/a", "Get", "--timeout", "1s"]);
     assert_eq!(served.json(&["actor", "resume", "counter/a"])["status"], "running");
     assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 8);
-    served.says(&["actor", "restart", "counter/a"]);
+    served.says(&["actor", "restart", "counter/a", "--state", "init"]);
     assert_eq!(served.json(&["actor", "ask", "counter/a", "Get"])["reply"]["total"], 5);
     // It goes on by itself.
     served.says(&["actor", "pause", "counter/a", "--max", "20ms"]);
@@ -422,9 +415,13 @@ fn half_a_request_keeps_nobody_else() {
 fn one_caller_too_many_is_told_so() {
     let served = Served::new(&[]);
     let connect = || UnixStream::connect(served.socket()).expect("it listens");
-    let callers: Vec<UnixStream> = (0..64).map(|_| connect()).collect();
-    until("the host has let all of them in", || {
+    let mut callers: Vec<UnixStream> = (0..64).map(|_| connect()).collect();
+    until("the host has let as many in as it may", || {
         let output = served.run(&["actor", "list"]);
+        if output.status.success() {
+            // A command before this one had a place still when the last of them came, who was turned away himself.
+            callers.push(connect());
+        }
         output.status.code() == Some(1) && text(&output.stderr).starts_with("error[CTL-BUSY]: ")
     });
     drop(callers);

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(the_demo_refuses_what_is_no_file_with_a_line),
         test(the_demo_refuses_a_command_that_makes_no_sense),
         test(a_reader_that_leaves_is_no_failure_and_a_full_disk_is_one),
+        test(to_a_program_every_error_is_one_object_on_stderr),
         test(a_library_says_what_it_is_without_being_run),
         test(a_file_that_is_no_library_is_refused_with_its_code),
         test(a_library_is_held_against_its_record),
@@ -28,11 +29,11 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// Lines of a short run: enough for every actor to work under every version.
-const LINES: &str = "2400";
+/// Lines of a short run: enough for every actor to work under every version, and for the last one to go wrong.
+const LINES: &str = "14400";
 
 /// Lines a second of a short run.
-const RATE: &str = "4800";
+const RATE: &str = "16000";
 
 fn teneral(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_teneral"));
@@ -54,8 +55,93 @@ fn a_reader_that_leaves_is_no_failure_and_a_full_disk_is_one() {
         let output = teneral().stdout(full).output().expect("the binary runs");
         let said = text(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {said}");
-        assert!(said.starts_with("error[CLI-OUTPUT]: No space left on device"), "{arguments:?}: {said}");
+        let (begins, json) = ("error[CLI-OUTPUT]: ", r#"{"error":{"causes":[],"code":"CLI-OUTPUT","#);
+        let begins = if arguments.contains(&"--json") { json } else { begins };
+        assert!(said.starts_with(begins) && said.contains("No space left on device"), "{arguments:?}: {said}");
     }
+}
+
+/// The one line of JSON that a refused command says on stderr, and nothing on stdout but JSON.
+#[track_caller]
+fn error_of(exit: i32, arguments: &[&str]) -> Value {
+    let desk = tempfile::tempdir().expect("a directory");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_teneral"));
+    let command = command.args(arguments).current_dir(desk.path()).env_remove("TENERAL_DIR").stdin(Stdio::null());
+    let output = command.output().expect("the binary runs");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(exit), "{arguments:?}: {out}{err}");
+    assert!(out.is_empty() || serde_json::from_str::<Value>(&out).is_ok(), "{arguments:?}: {out}");
+    assert_eq!(err.lines().count(), 1, "{arguments:?}: {err}");
+    let said: Value = serde_json::from_str(&err).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {err}"));
+    assert_eq!(keys(&said), ["error"]);
+    let error = &said["error"];
+    assert_eq!(keys(error), ["causes", "code", "exit", "hint", "now", "what"], "{arguments:?}");
+    assert_eq!(error["exit"], exit, "{arguments:?}: {error:#}");
+    for part in ["what", "now", "hint"] {
+        assert!(error[part].as_str().is_some_and(|text| !text.is_empty()), "{arguments:?}: {error:#}");
+    }
+    error.clone()
+}
+
+fn to_a_program_every_error_is_one_object_on_stderr() {
+    let nobody_serves: &[&[&str]] = &[
+        &["status"],
+        &["actor", "list"],
+        &["actor", "list", "--watch"],
+        &["actor", "show", "counter/a"],
+        &["actor", "start", "counter/a"],
+        &["actor", "stop", "counter/a"],
+        &["actor", "restart", "-l", "kind=counter"],
+        &["actor", "pause", "counter/a"],
+        &["actor", "resume", "counter/a"],
+        &["actor", "tell", "counter/a", "Add"],
+        &["actor", "ask", "counter/a", "Get"],
+        &["actor", "state", "counter/a"],
+        &["actor", "watch"],
+        &["kind", "list"],
+        &["kind", "show", "counter"],
+        &["kind", "set-default", "counter", "1.0.0"],
+        &["upgrade", "plan", "counter", "--to", "2.0.0"],
+        &["upgrade", "apply", "counter", "--to", "2.0.0"],
+        &["upgrade", "status"],
+        &["upgrade", "cancel", "up-1"],
+        &["upgrade", "log"],
+        &["artifact", "list"],
+        &["artifact", "remove", "counter", "1.0.0"],
+        &["dead-letter", "list"],
+        &["dead-letter", "drop", "--all"],
+        &["dead-letter", "resend", "--all"],
+        &["key", "list"],
+        &["key", "distrust", "0123456789ABCDEF"],
+        &["audit", "list"],
+    ];
+    for arguments in nobody_serves {
+        let error = error_of(3, &[arguments, &["--json"][..]].concat());
+        assert_eq!(error["code"], "CTL-DOWN", "{arguments:?}");
+    }
+    let others: &[(i32, &str, &[&str])] = &[
+        (2, "CLI-CODE", &["explain", "UPG-MIGRAT", "--json"]),
+        (2, "CLI-FILE", &["apply", "-f", "nowhere.toml", "--json"]),
+        (2, "GATE-FILE", &["artifact", "inspect", "nowhere.so", "--json"]),
+        (2, "GATE-FILE", &["artifact", "verify", "nowhere.so", "--json"]),
+        (2, "NEW-NAME", &["new", "No Name", "--json"]),
+        (2, "CLI-CONFIG", &["config", "show", "--profile", "prod", "--json"]),
+        (2, "CARGO-WORKSPACE", &["dev", "--json"]),
+        (2, "CLI-USAGE", &["actor", "lst", "--json"]),
+        (2, "CLI-USAGE", &["actor", "show", "no-address", "--json"]),
+        (2, "CLI-USAGE", &["actor", "list", "--json", "--timeout", "soon"]),
+        (2, "CLI-USAGE", &["upgrade", "plan", "counter", "--json"]),
+        (2, "CLI-USAGE", &["--json"]),
+    ];
+    for (exit, code, arguments) in others {
+        let error = error_of(*exit, arguments);
+        assert_eq!(error["code"], *code, "{arguments:?}: {error:#}");
+    }
+    // What was asked for is no error, and what is said to nobody's program is said in words.
+    let help = teneral(&["actor", "list", "--json", "--help"]);
+    assert!(help.status.success() && help.stderr.is_empty() && text(&help.stdout).contains("Usage:"));
+    let typed = teneral(&["actor", "lst"]);
+    assert!(text(&typed.stderr).starts_with("error: unrecognized subcommand"), "{}", text(&typed.stderr));
 }
 
 /// The demo over the tests' own libraries.
@@ -101,14 +187,15 @@ fn keys(value: &Value) -> Vec<&str> {
 
 fn the_demo_accounts_for_every_message_and_every_move() {
     let report = report(0, &[]);
-    let parts =
-        ["actors", "asks", "check", "handled_by_version", "input", "messages", "ok", "pause_us", "senders", "upgrades"];
+    let mut parts = vec!["actors", "asks", "check", "handled_by_version", "input", "messages", "ok", "pause_us"];
+    parts.extend(["probation", "senders", "upgrades"]);
     assert_eq!(keys(&report), parts);
-    let wanted = serde_json::json!({ "sent": 2400, "handled": 2400, "lost": 0, "duplicated": 0, "reordered": 0 });
+    let wanted = serde_json::json!({ "sent": 14_400, "handled": 14_400, "lost": 0, "duplicated": 0, "reordered": 0 });
     assert_eq!(report["messages"], wanted);
-    assert_eq!(report["check"]["lines_counted_by_reader"], 2400);
-    assert_eq!(report["check"]["lines_counted_by_actors"], 2400);
+    assert_eq!(report["check"]["lines_counted_by_reader"], 14_400);
+    assert_eq!(report["check"]["lines_counted_by_actors"], 14_400);
     let moves = report["upgrades"].as_array().expect("a list");
+    let mut messages_anew = 0;
     for actor in 0..8 {
         let actor = format!("log-handler/{actor}");
         let of_actor: Vec<&Value> = moves.iter().filter(|moved| moved["actor"] == *actor).collect();
@@ -118,18 +205,32 @@ fn the_demo_accounts_for_every_message_and_every_move() {
             r#""3.0.0" "committed""#,
             r#""2.0.0" "committed""#,
             r#""3.0.0" "committed""#,
-            r#""4.0.0" "rolled_back""#,
+            r#""4.0.0" "refused""#,
             r#""5.0.0" "rolled_back""#,
+            r#""6.0.0" "committed""#,
+            r#""6.0.0" "rolled_back""#,
         ];
         assert_eq!(ways, wanted, "{actor}");
         assert_eq!(of_actor[5]["step"], "migrate", "{actor}");
+        let taken_back = of_actor[7];
+        assert_eq!((&taken_back["step"], &taken_back["from"]), (&"replay".into(), &"3.0.0".into()), "{actor}");
+        let back = &taken_back["back"];
+        assert_eq!(keys(back), ["messages", "not_handled", "replay_us", "upgrade", "why"]);
+        // It had its thousand good messages first, and nothing else than its being slow gave it away.
+        assert!(back["messages"].as_u64().is_some_and(|anew| anew > 1000), "{actor}: {back}");
+        assert!(back["why"].as_str().is_some_and(|why| why.contains("timed turns were slow")), "{actor}: {back}");
+        assert_eq!(back["not_handled"], 0, "{actor}");
+        messages_anew += back["messages"].as_u64().unwrap_or(0);
         let parts =
             ["actor", "direction", "from", "outcome", "pause_us", "queued_at_resume", "snapshot_bytes", "step", "to"];
         assert_eq!(keys(of_actor[0]), parts);
     }
+    let probation = &report["probation"];
+    assert_eq!((&probation["taken_back"], &probation["messages_anew"]), (&8.into(), &messages_anew.into()));
+    assert_eq!(probation["watch"]["slower_us"], 200, "{probation}");
     let handled = report["handled_by_version"].as_object().expect("an object").values();
     let handled: u64 = handled.filter_map(Value::as_u64).sum();
-    assert_eq!((keys(&report["handled_by_version"]), handled), (vec!["1.0.0", "2.0.0", "3.0.0"], 2400));
+    assert_eq!((keys(&report["handled_by_version"]), handled), (vec!["1.0.0", "2.0.0", "3.0.0"], 14_400));
 }
 
 fn the_demo_prints_a_table_for_people_and_its_progress_elsewhere() {
@@ -137,7 +238,8 @@ fn the_demo_prints_a_table_for_people_and_its_progress_elsewhere() {
     let (table, progress) = (text(&output.stdout), text(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{table}{progress}");
     assert!(table.contains("log-handler/7") && table.trim_end().ends_with("ok         true"), "{table}");
-    assert!(progress.contains("48 of 48 moves"), "{progress}");
+    assert!(table.contains("1>2>3>2>3 x4 x5>6<3") && table.contains("taken back by replay from 8 actors"), "{table}");
+    assert!(progress.contains("64 of 64 moves"), "{progress}");
     assert!(!table.contains('\u{1b}') && !progress.contains('\u{1b}'), "no terminal, no escape codes");
 }
 
@@ -282,7 +384,7 @@ fn an_unknown_error_code_is_refused_with_the_nearest_ones() {
     let slip = teneral(&["explain", "gate-elg"]);
     refusal(2, "CLI-CODE", &slip);
     assert!(text(&slip.stderr).contains("did you mean GATE-ELF?"), "{}", text(&slip.stderr));
-    refusal(2, "CLI-CODE", &teneral(&["explain", "../../Cargo", "--json"]));
+    refusal(2, "CLI-CODE", &teneral(&["explain", "../../Cargo"]));
     refusal(2, "CLI-CODE", &teneral(&["explain", ""]));
 }
 

@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_watcher_is_told_what_becomes_of_actors_with_version_and_generation),
         test(a_watcher_is_told_of_artifacts_defaults_keys_and_dead_letters),
         test(a_watcher_is_told_each_step_of_an_upgrade_and_its_outcome),
+        test(the_events_of_an_upgrade_come_in_the_order_in_which_it_happened),
         test(a_watch_of_one_actor_or_one_kind_shows_nobody_else),
         test(a_watcher_that_was_away_goes_on_where_it_was_or_is_told_of_the_gap),
         test(a_watch_ends_with_the_hosts_last_word_and_exit_code_3),
@@ -193,15 +194,52 @@ fn a_watcher_is_told_each_step_of_an_upgrade_and_its_outcome() {
             _ => {}
         }
     };
-    assert_eq!(steps, ["verify", "check", "load", "pause", "snapshot", "migrate", "commit", "resume"]);
+    assert_eq!(steps, ["verify", "check", "trial", "load", "pause", "snapshot", "migrate", "commit", "resume"]);
     assert_eq!(ended["outcomes"], json!([["counter/a", "committed"]]));
     assert_eq!(served.json(&["upgrade", "status"])["id"], ended["upgrade"]);
+}
+
+/// What is said of an upgrade of `probe/a` to 2.0.0, up to its end: each event by its name, a step with its own.
+fn story(served: &Served, trial: &str) -> Vec<String> {
+    let watching = Watching::json(served, &[]);
+    served.run(&["upgrade", "apply", "probe/a", "--to", "2.0.0", "--max-pause", "60s", "--trial", trial]);
+    watching.next("upgrade_begun");
+    let mut story = Vec::new();
+    while story.last().is_none_or(|last| last != "upgrade_ended") {
+        let event = watching.event();
+        let name = event["event"].as_str().expect("a name");
+        story.push(match event["step"].as_str() {
+            Some(step) => format!("{step} {}", event["result"].as_str().expect("a result")),
+            None => name.to_owned(),
+        });
+    }
+    story
+}
+
+fn the_events_of_an_upgrade_come_in_the_order_in_which_it_happened() {
+    let probe = |trap: &str| {
+        let served = Served::new(&[]);
+        served.push(&["probe-v1", "probe-v2"]);
+        served.says(&["actor", "start", "probe/a", trap, "--version", "1.0.0"]);
+        served
+    };
+    let well = story(&probe(r#"{"trap": {"step": "", "how": ""}}"#), "every");
+    let before = ["verify done", "check done", "trial done", "load done", "paused", "pause done", "snapshot done"];
+    let after = ["migrate done", "commit done", "resumed", "resume done", "upgraded", "upgrade_ended"];
+    assert_eq!(well, [&before[..], &after].concat());
+    // In its trial, and only in the live actor.
+    let refused = story(&probe(r#"{"trap": {"step": "migrate", "how": "error"}}"#), "every");
+    assert_eq!(refused, ["verify done", "check done", "trial failed", "not_upgraded", "upgrade_ended"]);
+    let broken = story(&probe(r#"{"trap": {"step": "migrate", "how": "error"}}"#), "skip");
+    let before = ["verify done", "check done", "load done", "paused", "pause done", "snapshot done"];
+    let after = ["migrate failed", "resumed", "migrate undone", "rolled_back", "upgrade_ended"];
+    assert_eq!(broken, [&before[..], &after].concat());
 }
 
 fn a_watch_of_one_actor_or_one_kind_shows_nobody_else() {
     let served = Served::new(&[]);
     served.push(&["counter-v1", "probe-v1"]);
-    let one = Watching::json(&served, &["counter/b"]);
+    let one = Watching::json(&served, &["counter/b", "--wait"]);
     let kind = Watching::json(&served, &["-l", "kind=counter"]);
     for actor in ["counter/a", "counter/b"] {
         counter(&served, actor);
@@ -269,7 +307,7 @@ fn a_watch_ends_with_the_hosts_last_word_and_exit_code_3() {
     assert!(ended.success(), "{ended}");
     let (ended, said, lines) = json.end();
     assert_eq!(ended.code(), Some(3), "{said}");
-    assert!(said.starts_with("error[CTL-STOPPING]: ") && lines[0].contains(r#""event":"stopping""#), "{said}{lines:?}");
+    assert!(said.contains(r#""code":"CTL-STOPPING""#) && lines[0].contains(r#""event":"stopping""#), "{said}{lines:?}");
     let (ended, said, _) = list.end();
     assert!(ended.code() == Some(3) && said.starts_with("error[CTL-STOPPING]: "), "{said}");
 }
@@ -280,7 +318,7 @@ fn a_watch_of_a_host_that_is_killed_ends_with_exit_code_3() {
     watching.next("ready");
     let desk = served.kill();
     let (ended, said, _) = watching.end();
-    assert!(ended.code() == Some(3) && said.starts_with("error[CTL-LOST]: "), "{said}");
+    assert!(ended.code() == Some(3) && said.contains(r#""code":"CTL-LOST""#), "{said}");
     let mut again = Command::new(env!("CARGO_BIN_EXE_teneral"));
     again.args(["actor", "watch"]).current_dir(desk.path()).env_remove("TENERAL_DIR");
     assert_eq!(again.output().expect("the binary runs").status.code(), Some(3));

@@ -14,15 +14,19 @@ use clap::Parser;
 use ledger_api::Open;
 use std::time::{Duration, Instant};
 use teneral::{
+    UpgradeOptions,
     loader::{Gate, Loader, LoaderLimits, Policy, UnsignedRecord},
     runtime::ports::Provider,
+    upgrade::TrialOutcome,
 };
 
 fn main() {
+    teneral::trial_hook();
     if let Some(words) = child_words() {
         let [library, _] = libraries();
         match words[0].as_str() {
             "gate" => print_figures(&gate(library)),
+            "trial" => print_figures(&work::runtime().block_on(trial())),
             "system" => print_figures(&work::runtime().block_on(system(library))),
             other => unreachable!("no case {other}"),
         }
@@ -33,6 +37,7 @@ fn main() {
     bench.add("load a new version", "teneral", || child_figures("gate"));
     bench.add("load a new version", "erlang", || erlang::run("load 20"));
     bench.add("through the store", "teneral", || child_figures("system"));
+    bench.add("try an upgrade", "teneral", || child_figures("trial"));
     bench.run();
 }
 
@@ -55,6 +60,20 @@ fn gate(library: &std::path::Path) -> Vec<Figure> {
     assert_eq!(image.manifest(), same.manifest(), "one image a digest");
     let size = Figure { what: "library", value: bytes as f64, unit: "bytes", n: 1 };
     vec![us("", took), us("gate", checked), us("dlopen", took - checked), us("again", found), size]
+}
+
+/// A rehearsal of an upgrade of one actor with next to no state, and of it what the migration took: the rest is a
+/// process, the gate and the load in it, the migration a second time, and the way back.
+async fn trial() -> Vec<Figure> {
+    let house = House::open(Place::Pool).await;
+    let ledger = house.loaded("tried", Open::EMPTY).await;
+    let plan = house.system.plan(ledger.0.addr(), "2.0.0", UpgradeOptions::new()).await.expect("there is a way");
+    let started = Instant::now();
+    let plan = house.system.rehearse(plan).await.expect("there is a thread for it");
+    let took = started.elapsed();
+    let [trialled] = plan.rehearsed() else { unreachable!("one actor is rehearsed") };
+    let TrialOutcome::Passed(told) = &trialled.outcome else { unreachable!("it passes: {plan}") };
+    vec![us("", took), us("migration", Duration::from_micros(told.migrate_us))]
 }
 
 /// What an embedder waits for: a push, and the first and the second actor of the version.

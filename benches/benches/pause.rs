@@ -16,15 +16,19 @@ use benches::{
 use clap::Parser;
 use ledger_api::Open;
 use std::time::{Duration, Instant};
-use teneral::UpgradeOptions;
+use teneral::{Probation, UpgradeOptions, Watch};
 
 /// Accounts, and bytes besides.
 const STATES: [(u64, u64); 5] = [(0, 0), (0, 4 << 10), (0, 1 << 20), (1_000, 0), (100_000, 0)];
 /// As long as Erlang's.
 const WINDOW: Duration = Duration::from_millis(500);
-const OURS: [(&str, &str); 2] = [("teneral", "pool"), ("teneral on ambient", "ambient")];
+const OURS: [(&str, &str); 3] =
+    [("teneral", "pool"), ("teneral, on probation after it", "probation"), ("teneral on ambient", "ambient")];
+/// Nobody passes while the bench runs.
+const LONG: Duration = Duration::from_secs(86_400);
 
 fn main() {
+    teneral::trial_hook();
     if let Some(words) = child_words() {
         print_figures(&child(&words));
         return;
@@ -58,15 +62,16 @@ fn main() {
 
 fn child(words: &[String]) -> Vec<Figure> {
     let place = if words[0] == "ambient" { Place::Ambient } else { Place::Pool };
+    let probation = if words[0] == "probation" { Probation::Watch(Watch::new(LONG)) } else { Probation::Off };
     let number = |at: usize| words[at].parse::<u64>().expect("the parent asks for a number");
     work::runtime().block_on(async {
         match words[1].as_str() {
             "lease" => lease(place, number(2)).await,
             "upgrade" => {
                 let open = Open { accounts: number(2), ballast_bytes: number(3) };
-                upgrade(place, open, number(4)).await
+                upgrade((place, probation), open, number(4)).await
             }
-            "others" => others(place, number(2)).await,
+            "others" => others((place, probation), number(2)).await,
             other => unreachable!("no case {other}"),
         }
     })
@@ -89,7 +94,7 @@ async fn lease(place: Place, times: u64) -> Vec<Figure> {
 }
 
 /// Upgrades ledgers under load, `more` times after the two whose gaps are taken.
-async fn upgrade(place: Place, open: Open, more: u64) -> Vec<Figure> {
+async fn upgrade((place, probation): (Place, Probation), open: Open, more: u64) -> Vec<Figure> {
     let house = House::open(place).await;
     let stream = Stream::start();
     let mut cold = None;
@@ -103,7 +108,7 @@ async fn upgrade(place: Place, open: Open, more: u64) -> Vec<Figure> {
         tokio::time::sleep(WINDOW).await;
         let control = stream.window();
         let started = Instant::now();
-        let paused_us = moved(&house, &actor).await;
+        let paused_us = moved(&house, &actor, probation).await;
         let took = started.elapsed();
         tokio::time::sleep(WINDOW).await;
         let gap = stream.window();
@@ -126,7 +131,7 @@ async fn upgrade(place: Place, open: Open, more: u64) -> Vec<Figure> {
         let actor = house.loaded(&number.to_string(), open).await;
         stream.turn_to(&actor, open.accounts).await;
         tokio::time::sleep(Duration::from_millis(10)).await;
-        each.push(moved(&house, &actor).await);
+        each.push(moved(&house, &actor, probation).await);
         stream.turn_away(&actor).await;
         actor.0.stop("", Duration::from_secs(5)).await.expect("a ledger stops");
     }
@@ -139,15 +144,15 @@ async fn upgrade(place: Place, open: Open, more: u64) -> Vec<Figure> {
 }
 
 /// Upgrades it, and says for how many microseconds it was paused.
-async fn moved(house: &House, actor: &Ours) -> u64 {
-    let options = UpgradeOptions { max_pause: Duration::from_secs(20), ..UpgradeOptions::new() };
+async fn moved(house: &House, actor: &Ours, probation: Probation) -> u64 {
+    let options = UpgradeOptions { probation, max_pause: Duration::from_secs(20), ..UpgradeOptions::new() };
     let report = house.system.upgrade(actor.0.addr().path(), "2.0.0", options).await.expect("the plan holds");
     assert!(report.ok(), "{report}");
     report.actors[0].pause_us
 }
 
 /// What another actor's callers see of so many upgrades, one after the other.
-async fn others(place: Place, upgrades: u64) -> Vec<Figure> {
+async fn others((place, probation): (Place, Probation), upgrades: u64) -> Vec<Figure> {
     let house = House::open(place).await;
     let other = house.loaded("other", Open::EMPTY).await;
     let stream = Stream::start();
@@ -157,11 +162,11 @@ async fn others(place: Place, upgrades: u64) -> Vec<Figure> {
         keys.push(house.loaded(&format!("moved-{number}"), Open::EMPTY).await);
     }
     // Maps the new library.
-    moved(&house, &keys[0]).await;
+    moved(&house, &keys[0], probation).await;
     drop(stream.calls_ns());
     let started = Instant::now();
     for actor in &keys[1..] {
-        moved(&house, actor).await;
+        moved(&house, actor, probation).await;
         // One after the other without a break they would measure how two cores are shared.
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -38,7 +38,12 @@ pub struct House {
 impl House {
     /// Opens one; within a tokio runtime.
     pub async fn open(place: Place) -> Self {
-        let house = Self::empty(place);
+        Self::open_with(place, |_| {}).await
+    }
+
+    /// The same, with other options.
+    pub async fn open_with(place: Place, change: impl FnOnce(&mut Options)) -> Self {
+        let house = Self::empty_with(place, change);
         for library in libraries() {
             house.system.push(library).await.expect("the gate lets our own library in");
         }
@@ -48,11 +53,16 @@ impl House {
     /// One without libraries; within a tokio runtime.
     #[must_use]
     pub fn empty(place: Place) -> Self {
+        Self::empty_with(place, |_| {})
+    }
+
+    fn empty_with(place: Place, change: impl FnOnce(&mut Options)) -> Self {
         let folder = tempfile::tempdir().expect("there is room for a store");
         let mut options = Options::new(folder.path().join("store"));
         if place == Place::Ambient {
             options.spawn = Spawn::Ambient(tokio::runtime::Handle::current());
         }
+        change(&mut options);
         let system = System::open_with(options).expect("a new store opens");
         Self { system, _folder: folder }
     }

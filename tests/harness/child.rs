@@ -32,3 +32,17 @@ pub(crate) fn run(name: &str) -> Output {
     assert!(output.status.success(), "{name}: {}\n{said}", output.status);
     output
 }
+
+/// The processes that rehearse upgrades for this one and have not ended.
+pub(crate) fn trials_of(host: u32) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("there is a /proc").filter_map(Result::ok);
+    let host = host.to_string();
+    processes
+        .filter_map(|process| {
+            let words = std::fs::read(process.path().join("cmdline")).ok()?;
+            let words: Vec<&[u8]> = words.split(|byte| *byte == 0).collect();
+            let its = words.get(1) == Some(&&b"--teneral-trial"[..]) && words.get(2) == Some(&host.as_bytes());
+            its.then(|| process.file_name().to_str()?.parse().ok())?
+        })
+        .collect()
+}

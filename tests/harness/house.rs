@@ -3,7 +3,7 @@
 use super::libraries::library;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::cell::Cell;
 use std::error::Error;
 use std::fmt;
@@ -18,19 +18,35 @@ use teneral::api::wire::{RELEASE_HEADER, SIGNATURE_HEADER};
 use teneral::api::{ApiError, Client};
 use teneral::served::Socket;
 use teneral::trusted::read_beside;
-use teneral::upgrade::{ActorReport, Downgrades, PathlessPolicy};
+use teneral::upgrade::{ActorReport, Downgrades, PathlessPolicy, Trials};
 use teneral::{ActorRef, Admission, Options, Release, Report, System, SystemError, UpgradeOptions, Wire};
 use teneral_store::{EmbeddedStore, Entry, StepDone, StepResult, Store};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use tokio::task::JoinHandle;
 
 /// Longer than anything that goes well takes, on a slow and busy machine.
 pub(crate) const GENEROUS: Duration = Duration::from_secs(60);
 
-/// Bounds that nothing on a slow and busy machine comes near, leave to go down, and to leave messages behind.
+/// The documented defaults without a trial: whoever breaks an upgrade at one of its later steps means the live actor.
+pub(crate) const LIVE: UpgradeOptions = UpgradeOptions { trials: Trials::Skip, ..UpgradeOptions::new() };
+
+/// Bounds that nothing on a slow and busy machine comes near, leave to go down, and to leave messages behind. Without a
+/// trial: whoever holds an upgrade somewhere, or breaks it there, means the live actor.
 pub(crate) fn patient() -> UpgradeOptions {
+    UpgradeOptions { trials: Trials::Skip, ..rehearsed() }
+}
+
+/// The same with a trial of every actor.
+pub(crate) fn rehearsed() -> UpgradeOptions {
     let (downgrades, pathless) = (Downgrades::Allow, PathlessPolicy::DeadLetter);
-    UpgradeOptions { max_pause: GENEROUS, quiesce_timeout: GENEROUS, downgrades, pathless, ..UpgradeOptions::new() }
+    UpgradeOptions {
+        max_pause: GENEROUS,
+        quiesce_timeout: GENEROUS,
+        trial_timeout: GENEROUS,
+        downgrades,
+        pathless,
+        ..UpgradeOptions::new()
+    }
 }
 
 thread_local! {
@@ -169,6 +185,11 @@ impl House {
         self.tokio.spawn(future)
     }
 
+    /// Where whoever has a thread of its own waits for futures.
+    pub(crate) fn tokio(&self) -> Handle {
+        self.tokio.handle().clone()
+    }
+
     /// Takes a future's first step at once, and the others beside the test: an ask that is begun is accepted, if there
     /// is room for it.
     pub(crate) fn begin<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
@@ -180,6 +201,12 @@ impl House {
                 Poll::Pending => future.await,
             }
         })
+    }
+
+    /// What the host answers over its control socket.
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Result<Value, ApiError> {
+        let client = self.operator.as_ref().expect("a house that is operated over its socket");
+        self.block_on(client.post(path, body))
     }
 
     pub(crate) fn push(&self, library: &Path) -> Result<Release, Refusal> {
@@ -213,6 +240,13 @@ impl House {
     #[track_caller]
     pub(crate) fn upgrade(&self, target: &str, to: &str) -> Report {
         let done = self.try_upgrade(target, to, UpgradeOptions::new());
+        done.unwrap_or_else(|error| panic!("{target} -> {to} begins: {}", chain(&error)))
+    }
+
+    /// As [`House::upgrade`], without a trial.
+    #[track_caller]
+    pub(crate) fn upgrade_live(&self, target: &str, to: &str) -> Report {
+        let done = self.try_upgrade(target, to, LIVE);
         done.unwrap_or_else(|error| panic!("{target} -> {to} begins: {}", chain(&error)))
     }
 
@@ -286,7 +320,8 @@ pub(crate) fn only(report: &Report) -> &ActorReport {
 #[track_caller]
 pub(crate) fn recorded(journal: &[Entry], actor: &ActorReport) {
     assert!(matches!(journal.first(), Some(Entry::Begin(_))), "{journal:?}");
-    let Some(Entry::End(end)) = journal.last() else { panic!("it is closed: {journal:?}") };
+    let last = journal.iter().rfind(|entry| !matches!(entry, Entry::Probation(_)));
+    let Some(Entry::End(end)) = last else { panic!("it is closed: {journal:?}") };
     let end = end.actors.iter().find(|end| end.addr == actor.actor).expect("an end of the actor");
     let failure = actor.outcome.failure();
     assert_eq!((end.outcome.as_str(), end.code.as_ref()), (actor.outcome.name(), failure.map(|f| &f.code)));

@@ -5,8 +5,11 @@
 
 pub(crate) mod c;
 pub(crate) mod child;
+pub(crate) mod desk;
+pub(crate) mod disk;
 pub(crate) mod echo;
 pub(crate) mod house;
+pub(crate) mod images;
 pub(crate) mod libraries;
 pub(crate) mod probe;
 pub(crate) mod puppet;
@@ -67,6 +70,15 @@ where
 {
     let path = std::any::type_name::<F>();
     Test { name: path.rsplit("::").next().unwrap_or(path).into(), run: Box::new(move || claim().into()) }
+}
+
+/// Lists a claim under a name that is put together.
+pub(crate) fn named<F, V>(name: String, claim: F) -> Test
+where
+    F: FnOnce() -> V + Send + 'static,
+    V: Into<Verdict>,
+{
+    Test { name: name.into(), run: Box::new(move || claim().into()) }
 }
 
 /// The same claims where code is brought and upgraded over the control socket, each under its own name and that.

@@ -166,13 +166,31 @@ impl Standing {
         Self::at(house, actor, "downgrade", to, patient())
     }
 
+    /// An upgrade of all of the actor's kind, in which this one is in its migration.
+    #[track_caller]
+    pub(crate) fn of_kind(house: &House, actor: &ActorRef, to: &'static str) -> Self {
+        Self::target(house, actor, actor.addr().kind(), "migrate", to, patient())
+    }
+
     /// A move that is in that step.
     #[track_caller]
     pub(crate) fn at(house: &House, actor: &ActorRef, step: &str, to: &'static str, options: UpgradeOptions) -> Self {
+        Self::target(house, actor, actor.addr().path(), step, to, options)
+    }
+
+    #[track_caller]
+    fn target(
+        house: &House,
+        actor: &ActorRef,
+        target: &str,
+        step: &str,
+        to: &'static str,
+        options: UpgradeOptions,
+    ) -> Self {
         let hold = Hold::new(house);
         trap(house, actor, step, &format!("hang {}", hold.path()));
-        let (system, addr) = (house.system.clone(), actor.addr().clone());
-        let running = house.spawn(async move { system.upgrade(&addr, to, options).await });
+        let (system, target) = (house.system.clone(), target.to_owned());
+        let running = house.spawn(async move { system.upgrade(target.as_str(), to, options).await });
         until("it comes to that step", || hold.reached());
         Self { hold, running }
     }

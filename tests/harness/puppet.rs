@@ -1,11 +1,13 @@
 //! The puppet, `tests/fixtures/puppet.c`, in Rust: what it is told, and the manifest of its library.
 
 use super::c::Source;
+use super::libraries::library;
 use super::root;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use teneral::contract::parts::{BodyParts, ManifestParts, StateParts};
 use teneral::contract::{Message, Shape, State};
+use teneral::loader::{Gate, Policy, UnsignedRecord};
 
 /// From now on its state is this body, whatever it holds.
 #[derive(Debug, Clone, Serialize, Deserialize, teneral::Wire)]
@@ -102,8 +104,15 @@ pub(crate) fn puppet(version: &str) -> Source {
     as_another(serde_json::to_value(parts.manifest().expect("a manifest")).expect("JSON"))
 }
 
+/// A puppet that says of itself that it is this package's library.
+pub(crate) fn posing_as(package: &str) -> Source {
+    let gate = Gate { policy: Policy::standard(), trust: UnsignedRecord };
+    let verified = gate.verify(library(package), None).expect("our own libraries pass the gate");
+    as_another(serde_json::to_value(verified.manifest()).expect("JSON"))
+}
+
 /// A puppet that says of itself that it is another library: its first message is what it keeps.
-pub(crate) fn as_another(mut manifest: Value) -> Source {
+fn as_another(mut manifest: Value) -> Source {
     let code = std::fs::read_to_string(root().join("tests/fixtures/puppet.c")).expect("the puppet's source is ours");
     manifest["panic"] = "none".into();
     let kind = manifest["kind"].as_str().expect("a kind").to_owned();

@@ -47,6 +47,25 @@ impl Served {
         Self { desk, child }
     }
 
+    /// A production host that has counter 1.0.0 by the key of `team.key`, whose id this returns.
+    pub(crate) fn production() -> (Self, String) {
+        let served = Self::new(&["--production"]);
+        std::fs::copy(libraries::library("counter-v1"), served.desk.path().join("counter.so")).expect("it copies");
+        served.says(&["key", "generate", "team", "--no-password"]);
+        served.says(&["sign", "counter.so", "--key", "team.key"]);
+        served.says(&["key", "trust", "team.pub"]);
+        served.says(&["artifact", "push", "counter.so"]);
+        let key = served.json(&["key", "list"])[0]["id"].as_str().expect("an id").to_owned();
+        (served, key)
+    }
+
+    /// As [`Served::production`], and runs `counter/a`.
+    pub(crate) fn production_that_counts() -> (Self, String) {
+        let (served, key) = Self::production();
+        served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+        (served, key)
+    }
+
     /// What the hosts of this directory have logged.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.desk.path().join(LOG)).expect("it is ours")

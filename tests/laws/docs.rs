@@ -9,6 +9,9 @@ pub(super) fn tests() -> Vec<Test> {
         test(every_path_that_the_architecture_names_exists),
         test(every_invariant_names_its_test_and_back),
         test(every_error_code_has_its_page_and_back),
+        test(an_error_page_says_what_an_operator_types),
+        test(the_guide_lists_every_chapter_and_a_chapter_says_which_file_it_changes),
+        test(the_table_of_steps_has_every_code_of_an_upgrade),
         test(conformance_has_a_row_for_every_promise),
         test(every_planted_bug_says_what_catches_it),
         test(the_readmes_code_is_code_of_the_repository),
@@ -135,6 +138,66 @@ fn every_error_code_has_its_page_and_back() {
     let listed = |code: &&String| list.contains(&format!("\n| [{code}]({code}.md) | "));
     breaches.extend(codes.iter().filter(|code| !listed(code)).map(|code| format!("docs/errors/README.md: no {code}")));
     none("every error code has its page in docs/errors, and every page its code", &breaches);
+}
+
+/// Each has its three parts, and names what a program calls only where it speaks of programs or of an author's code.
+fn an_error_page_says_what_an_operator_types() {
+    let mut breaches = Vec::new();
+    for page in text::files(&["docs/errors"], "md").iter().filter(|page| !page.path.ends_with("README.md")) {
+        let parts = ["\n## What stands now\n", "\n## What to do\n"];
+        if !parts.iter().all(|part| page.text.contains(part)) {
+            breaches.push(format!("{} lacks a part", page.path));
+        }
+        let is_call = |name: &str| name.contains("::") && name.starts_with(|first: char| first.is_ascii_uppercase());
+        for paragraph in page.text.split("\n\n").filter(|paragraph| quoted(paragraph).any(is_call)) {
+            if !["program", "author", "embeds"].iter().any(|whose| paragraph.contains(whose)) {
+                breaches.push(format!("{}: {paragraph}", page.path));
+            }
+        }
+    }
+    none("an error page says what an operator types", &breaches);
+}
+
+fn the_guide_lists_every_chapter_and_a_chapter_says_which_file_it_changes() {
+    let summary = text::root_file("docs/guide/src/SUMMARY.md");
+    let listed: BTreeSet<String> =
+        summary.lines().filter_map(|line| Some(line.split_once("](")?.1.split_once(')')?.0.to_owned())).collect();
+    let mut chapters = text::files(&["docs/guide/src"], "md");
+    let name = |file: &text::File| file.path.trim_start_matches("docs/guide/src/").to_owned();
+    let there: BTreeSet<String> = chapters.iter().map(name).filter(|name| name != "SUMMARY.md").collect();
+    let mut breaches: Vec<String> =
+        there.symmetric_difference(&listed).map(|name| format!("SUMMARY.md and {name}")).collect();
+    chapters.extend(text::files(&["docs"], "md").into_iter().filter(|file| file.path == "docs/upgrade.md"));
+    for chapter in &chapters {
+        // What is read since the last block, of which the marks are no part: a page does not show them.
+        let (mut read, mut changed, mut within) = (String::new(), String::new(), false);
+        for line in chapter.text.lines() {
+            let mark = line.strip_prefix("<!-- ").and_then(|mark| mark.strip_suffix(" -->"));
+            let path = mark.and_then(|mark| mark.strip_prefix("edit: ").or_else(|| mark.strip_prefix("file: ")));
+            if let Some(path) = path.filter(|_| !within) {
+                let goes_on = read.trim().is_empty() && changed == path;
+                if !goes_on && !quoted(&read).any(|name| name == path) {
+                    breaches.push(format!("{}: nobody reads that a block is {path}", chapter.path));
+                }
+                path.clone_into(&mut changed);
+            } else if line.starts_with("```") {
+                within = !within;
+                read.clear();
+            } else if !within && mark.is_none() {
+                read.extend([line, "\n"]);
+            }
+        }
+    }
+    none("the guide lists every chapter, and a chapter says which file it changes", &breaches);
+}
+
+fn the_table_of_steps_has_every_code_of_an_upgrade() {
+    let document = text::root_file("docs/upgrade.md");
+    let rows: String = document.lines().filter(|line| line.starts_with("| ")).collect();
+    let named: BTreeSet<&str> = rows.split([' ', ',', ';', ':', '|']).collect();
+    let codes = teneral::upgrade::CODES.iter().map(|(code, _)| *code);
+    let missing: Vec<String> = codes.filter(|code| !named.contains(code)).map(str::to_owned).collect();
+    none("docs/upgrade.md has every code of an upgrade in its table of steps", &missing);
 }
 
 fn conformance_has_a_row_for_every_promise() {

@@ -10,7 +10,7 @@ pub(super) fn tests() -> Vec<Test> {
 }
 
 /// The house, floor by floor. `actors/*/api` and `actors/*/<version>` are told by their folders.
-const FLOORS: [(&str, u8); 16] = [
+const FLOORS: [(&str, u8); 17] = [
     ("teneral-derive", 0),
     ("teneral-abi", 0),
     ("teneral-contract", 1),
@@ -21,6 +21,7 @@ const FLOORS: [(&str, u8); 16] = [
     ("teneral-loader", 3),
     ("teneral-store", 3),
     ("teneral-native", 3),
+    ("teneral-remote", 3),
     ("teneral-upgrade", 4),
     ("teneral-rollout", 5),
     ("teneral-control", 6),

@@ -15,7 +15,7 @@ pub(super) fn tests() -> Vec<Test> {
         test(a_request_reaches_the_server_as_it_was_said_and_its_answer_the_asker),
         test(an_answer_under_way_reaches_the_version_that_runs_by_then),
         test(a_slow_server_costs_its_asker_the_time_that_it_gave),
-        test(an_answer_over_its_bound_is_refused),
+        test(r11_an_answer_over_its_bound_is_refused),
         test(a_stop_with_requests_under_way_answers_whoever_waits),
         test(what_is_no_request_is_refused),
     ]
@@ -134,7 +134,7 @@ fn a_slow_server_costs_its_asker_the_time_that_it_gave() {
     drop((held, held_too));
 }
 
-fn an_answer_over_its_bound_is_refused() {
+fn r11_an_answer_over_its_bound_is_refused() {
     let server = Server::new();
     let house = server.house();
     let errand = errand(&house);

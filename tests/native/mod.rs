@@ -2,6 +2,8 @@
 
 mod files;
 mod http;
+mod https;
+mod order;
 
 use crate::harness::house::{GENEROUS, House, chain, until};
 use crate::harness::{Test, test};
@@ -19,11 +21,11 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_wake_up_is_called_by_its_name_and_survives_an_upgrade),
         test(an_operator_asks_the_hosts_own_actors_in_json),
         test(a_services_own_native_actor_is_asked_as_any_actor),
-        test(more_work_than_there_may_be_waits_and_is_done),
+        test(m17_more_work_than_there_may_be_waits_in_the_mailbox_and_is_done),
         test(a_native_actor_that_breaks_costs_its_asker_an_error),
         test(the_hosts_own_actors_are_not_listed_among_the_services),
     ];
-    [own, files::tests(), http::tests()].into_iter().flatten().collect()
+    [own, files::tests(), http::tests(), https::tests(), order::tests()].into_iter().flatten().collect()
 }
 
 const ALL: &[&str] = &["errand-v1", "errand-v2"];
@@ -121,7 +123,8 @@ fn an_operator_asks_the_hosts_own_actors_in_json() {
     let part: serde_json::Value = serde_json::from_str(&part).expect("JSON");
     assert_eq!(part, serde_json::json!({ "bytes": b"itten", "file_bytes": 7 }));
     let error = house.block_on(house.system.ask_json("native/clock", "Nowt", "{}", GENEROUS)).expect_err("no such");
-    assert_eq!((error.code(), error.hint()), ("SYS-MESSAGE", "did you mean Now?".to_owned()));
+    let hint = "did you mean Now? Now takes {}, as in: teneral actor ask native/clock Now".to_owned();
+    assert_eq!((error.code(), error.hint()), ("SYS-MESSAGE", hint));
 }
 
 /// Echoes when it is let.
@@ -172,7 +175,7 @@ fn a_services_own_native_actor_is_asked_as_any_actor() {
     assert_eq!(error.code(), "SYS-NATIVE");
 }
 
-fn more_work_than_there_may_be_waits_and_is_done() {
+fn m17_more_work_than_there_may_be_waits_in_the_mailbox_and_is_done() {
     let house = House::open(ALL, |options| options.natives.work_max = 2);
     let (errand, (gate, addr)) = (errand(&house), mirror(&house, 0));
     for number in 0..100 {

@@ -4,19 +4,18 @@
 use crate::harness::c::{self, Source};
 use crate::harness::child::{self, Child};
 use crate::harness::echo::Nothing;
-use crate::harness::house::{GENEROUS, House, Refuses, chain, only, until};
+use crate::harness::house::{GENEROUS, House, LIVE, Refuses, chain, only, patient, until};
 use crate::harness::libraries::library;
-use crate::harness::puppet::as_another;
+use crate::harness::puppet::posing_as;
 use crate::harness::{Absent, Test, echo, root, test};
 use probe_api::{Act, Do, Note, Read, Relay, Start, Tick, v1};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use teneral::loader::{Gate, Policy, UnsignedRecord};
 use teneral::runtime::DeadKind;
-use teneral::upgrade::{Downgrades, Outcome};
-use teneral::{AskError, Request, Shape, System, SystemError, UpgradeOptions, Wire};
+use teneral::upgrade::Outcome;
+use teneral::{AskError, Request, Shape, System, SystemError, UpgradeOptions, Wire, Wish};
 
 pub(super) const CHILDREN: &[Child] =
     &[("bombs", bombs_cost_no_memory), ("full", fills_its_disk), ("holder", holds_a_store_until_its_input_ends)];
@@ -270,7 +269,7 @@ fn a_state_over_its_limit_rolls_the_upgrade_back() {
     // A read of the state does not wait behind messages; this does.
     house.block_on(actor.ask(Read {}, GENEROUS)).expect("it serves");
     let before = house.block_on(actor.state(GENEROUS)).expect("it saves");
-    let options = UpgradeOptions { snapshot_bytes_max: 100_000, ..UpgradeOptions::new() };
+    let options = UpgradeOptions { snapshot_bytes_max: 100_000, ..LIVE };
     let report = house.try_upgrade("probe/a", "2.0.0", options).expect("it begins");
     let Outcome::RolledBack(failure) = &only(&report).outcome else { panic!("{report}") };
     assert!(failure.code == "UPG-LIMIT" && failure.cause.contains("limit of 100000"), "{report}");
@@ -284,7 +283,7 @@ fn a_state_over_its_limit_rolls_the_upgrade_back() {
         assert!(text.contains(part), "{text}");
     }
     assert_eq!(house.block_on(actor.state(GENEROUS)).expect("it saves"), before);
-    let report = house.upgrade("probe/a", "2.0.0");
+    let report = house.upgrade_live("probe/a", "2.0.0");
     assert_eq!(only(&report).outcome, Outcome::Committed, "{report}");
 }
 
@@ -380,11 +379,14 @@ fn fills_its_disk() {
         house.push(echo::library(major).expect("the parent has found a compiler")).expect("it passes the gate");
     }
     let actor = house.start("c-echo/a", "1.0.0", Nothing {});
-    let options = UpgradeOptions { downgrades: Downgrades::Allow, ..UpgradeOptions::new() };
+    let options = patient();
     let mut refused = None;
     until("the disk is full", || {
         let to = if actor.info().schema == 1 { "2.0.0" } else { "1.0.0" };
-        refused = match house.try_upgrade("c-echo/a", to, options) {
+        // Each takes its room, so that few are enough.
+        let wish = Wish { why: "x".repeat(16 << 10), ..Wish::new("c-echo/a", to, options) };
+        let done = house.block_on(house.system.upgrade_of(wish));
+        refused = match done {
             // Full in the middle of it: the move stands, and its report says that the journal does not have all of it.
             Ok(report) if !report.ok() => {
                 assert!(report.to_string().contains("error[STORE-FULL]"), "{report}");
@@ -465,10 +467,8 @@ fn bombs_cost_no_memory() {
 }
 
 fn f29_a_state_that_is_no_state_rolls_back_whatever_lengths_it_claims() -> Result<(), Absent> {
-    let gate = Gate { policy: Policy::standard(), trust: UnsignedRecord };
-    let probe = gate.verify(library("probe-v1"), None).expect("our own libraries pass the gate");
     // Says that it is probe 1.0.0, and saves what it is told.
-    let puppet = as_another(serde_json::to_value(probe.manifest()).expect("JSON")).build()?;
+    let puppet = posing_as("probe-v1").build()?;
     let house = House::with(&["probe-v2"]);
     house.push_older(puppet.path()).expect("a manifest is a claim");
     let honest = House::with(&["probe-v1"]);
@@ -486,7 +486,7 @@ fn f29_a_state_that_is_no_state_rolls_back_whatever_lengths_it_claims() -> Resul
     ];
     for (what, bytes) in bombs {
         house.block_on(actor.tell_raw(<v1::Note as Wire>::tag(), bytes.clone())).expect("accepted");
-        let report = house.upgrade("probe/a", "2.0.0");
+        let report = house.upgrade_live("probe/a", "2.0.0");
         let Outcome::RolledBack(failure) = &only(&report).outcome else { panic!("{what}: {report}") };
         assert_eq!((&*failure.code, only(&report).step), ("UPG-DECODE", teneral::upgrade::Step::Migrate), "{report}");
         assert_eq!(house.block_on(actor.state(GENEROUS)).expect("it saves").bytes, bytes, "{what}");

@@ -2,17 +2,19 @@
 
 use crate::harness::child::{self, Child};
 use crate::harness::house::{GENEROUS, House, chain, until};
-use crate::harness::probe::{self, Busy, lives, note, seen, state, tell, trap};
+use crate::harness::probe::{self, Busy, Hold, lives, note, seen, state, tell, trap};
 use crate::harness::{Test, test};
 use probe_api::Start;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use teneral::runtime::{Generation, Intensity, Restart, RestartState};
 use teneral::upgrade::Outcome;
-use teneral::{ActorOptions, ActorRef, CameBack, Defined, Launch};
+use teneral::{ActorOptions, ActorRef, CameBack, Defined, Launch, System};
 use teneral_store::{EmbeddedStore, Store};
 
 pub(super) const CHILDREN: &[Child] = &[("defined-crash", crashes)];
@@ -28,7 +30,10 @@ pub(super) fn tests() -> Vec<Test> {
         test(what_is_undefined_does_not_come_back),
         test(an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind),
         test(an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept),
+        test(who_hangs_in_a_turn_or_in_save_while_the_system_is_closed_takes_nobody_elses_time),
         test(a_definition_whose_caller_goes_away_is_made_to_its_end),
+        test(who_is_stopped_in_the_moment_that_it_comes_back_is_not_left_running_without_a_definition),
+        test(who_is_stopped_while_it_comes_back_or_is_made_anew_is_defined_and_runs_or_neither),
     ]
 }
 
@@ -296,6 +301,45 @@ fn an_actor_that_cannot_be_saved_is_said_and_the_others_are_kept() {
     assert_eq!(states, [false, true]);
 }
 
+fn who_hangs_in_a_turn_or_in_save_while_the_system_is_closed_takes_nobody_elses_time() {
+    let place = Place::new();
+    let house = House::open(probe::ALL, |options| {
+        options.dir = place.store();
+        let runtime = &mut options.runtime;
+        // Nobody is waited for so long, and each who hangs leaves a thread to the others.
+        (runtime.stop_timeout, runtime.hang_after, runtime.threads) = (GENEROUS, GENEROUS, 4);
+    });
+    // By name they come first.
+    let (turn, save) = (define(&house, "probe/a-turn", "1.0.0"), define(&house, "probe/b-save", "1.0.0"));
+    let good = ["probe/c", "probe/d", "probe/e", "probe/f"];
+    for addr in good {
+        tell(&house, &define(&house, addr, "1.0.0"), note(0, 0));
+    }
+    let held = Hold::new(&house);
+    trap(&house, &save, "save", &format!("hang {}", held.path()));
+    let _busy = Busy::make(&house, &turn);
+    let begun = Instant::now();
+    let closed = close(&house, Duration::from_secs(4));
+    assert!(begun.elapsed() < GENEROUS, "it ends with its own timeout");
+    let unsaved = ["probe/a-turn", "probe/b-save"].map(|addr| (addr.to_owned(), Some("SYS-STATE".to_owned())));
+    let saved = good.map(|addr| (addr.to_owned(), None));
+    assert_eq!(closed, [&unsaved[..], &saved[..]].concat());
+    // Whoever hangs has the system: it goes with them.
+    drop((held, _busy, house));
+    let mut again = None;
+    until("the store is free", || {
+        again = System::open(place.store()).ok();
+        again.is_some()
+    });
+    drop(again);
+    let again = place.life(&[]);
+    for back in come_back(&again) {
+        let saved = good.contains(&back.addr.path());
+        let back = back.outcome.unwrap_or_else(|error| panic!("{}", chain(&error)));
+        assert_eq!((back.with_state, seen(&again, &back.actor).log.len()), (saved, usize::from(saved)));
+    }
+}
+
 fn an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind() {
     let place = Place::new();
     let house = place.life(&["probe-v1"]);
@@ -314,5 +358,68 @@ fn an_actor_that_is_started_and_stopped_at_once_leaves_no_definition_behind() {
         house.block_on(stopped).expect("the caller lives").unwrap_or_else(|error| panic!("{}", chain(&error)));
         assert!(system.actor("probe/a").is_err(), "it was told to stop");
         assert_eq!(system.definitions().expect("the store reads"), [], "nobody is to come back");
+    }
+}
+
+fn who_is_stopped_in_the_moment_that_it_comes_back_is_not_left_running_without_a_definition() {
+    let place = Place::new();
+    let house = place.life(&["probe-v1"]);
+    let system = &house.system;
+    define(&house, "probe/a", "1.0.0");
+    let running = system.actor("probe/a").expect("it runs");
+    house.block_on(running.stop("", GENEROUS)).expect("it stops");
+    // One thread for what blocks: the stop looks before the actor comes back, and forgets the definition after.
+    let mut tokio = tokio::runtime::Builder::new_multi_thread();
+    let narrow = tokio.worker_threads(1).max_blocking_threads(1).enable_all().build().expect("a tokio");
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    narrow.spawn_blocking(move || gate.recv());
+    narrow.block_on(async {
+        let mut back = pin!(system.start_defined_actor("probe/a"));
+        let mut stopped = pin!(system.stop("probe/a", "", GENEROUS));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(back.as_mut().poll(&mut cx).is_pending() && stopped.as_mut().poll(&mut cx).is_pending());
+        open.send(()).expect("it waits");
+        // It came back, and was stopped in that moment or is still there: the stop's answer says how it ended.
+        let _ = back.await;
+        stopped.await.unwrap_or_else(|error| panic!("{}", chain(&error)));
+    });
+    assert_eq!(system.definitions().expect("the store reads"), []);
+    assert!(system.actor("probe/a").is_err(), "it was told to stop");
+}
+
+/// One act of somebody; what it comes to is its own affair.
+async fn act(system: System, number: u32) {
+    let addr = "probe/a";
+    match number {
+        0 | 1 => drop(system.stop(addr, "", GENEROUS).await),
+        2 | 3 => drop(system.start_defined_actor(addr).await),
+        4 => drop(system.define(addr, launch("1.0.0"), Start::default()).await),
+        _ => drop(system.actor_or_define(addr, launch("1.0.0"), Start::default()).await),
+    }
+}
+
+fn who_is_stopped_while_it_comes_back_or_is_made_anew_is_defined_and_runs_or_neither() {
+    const ROUNDS: u64 = 300;
+    let place = Place::new();
+    let house = place.life(&["probe-v1"]);
+    let system = &house.system;
+    for round in 0..ROUNDS {
+        let mut random = SmallRng::seed_from_u64(round);
+        if random.random_bool(0.7) {
+            // Down: defined, and not running.
+            define(&house, "probe/a", "1.0.0");
+            let running = system.actor("probe/a").expect("it runs");
+            house.block_on(running.stop("", GENEROUS)).expect("it stops");
+        }
+        let numbers: Vec<u32> = (0..random.random_range(2..6)).map(|_| random.random_range(0..6)).collect();
+        let acts: Vec<_> = numbers.iter().map(|number| house.spawn(act(system.clone(), *number))).collect();
+        for act in acts {
+            house.block_on(act).expect("nobody panics");
+        }
+        let (defined, runs) = (system.definitions().expect("the store reads").len(), system.actors().len());
+        // One that is down may stay so where nobody has stopped it or brought it back; what runs comes back.
+        assert!(runs <= defined, "round {round}, {numbers:?}: it runs, and would not come back");
+        let _ = house.block_on(system.stop("probe/a", "", GENEROUS));
+        assert!(system.definitions().expect("the store reads").is_empty() && system.actors().is_empty(), "{numbers:?}");
     }
 }

@@ -89,7 +89,7 @@ fn a_plain_c_actor_keeps_its_state_over_restart_upgrade_and_downgrade() -> Resul
 
     // A restart takes up the last state that an upgrade has saved.
     assert_eq!(ask("lost with the restart"), 4);
-    actor.restart().expect("it restarts");
+    actor.restart(teneral::runtime::Begin::Declared).expect("it restarts");
     assert_eq!(state(&house, &actor).bytes, numbers(&[3]));
     assert_eq!(ask("it serves"), 4);
     Ok(())

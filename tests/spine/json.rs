@@ -59,7 +59,11 @@ fn a_slip_in_json_is_refused_with_its_place_or_the_nearest_name() {
     };
     assert_eq!(ask("counter/b", "Get", "{}").0, "SYS-ACTOR");
     let (code, said, hint) = ask("counter/a", "Gt", "{}");
-    assert_eq!((code.as_str(), hint.as_str()), ("SYS-MESSAGE", "did you mean Get?"), "{said}");
+    assert_eq!(
+        (code.as_str(), hint.as_str()),
+        ("SYS-MESSAGE", "did you mean Get? Get takes {}, as in: teneral actor ask counter/a Get"),
+        "{said}"
+    );
     let (code, said, _) = ask("counter/a", "Add", r#"{"amount":1}"#);
     assert!(code == "SYS-JSON" && said.contains("asks for nothing"), "{said}");
     for bad in ["", "{", "[1", r#"{"amount":"x"}"#, &"[".repeat(100_000)] {

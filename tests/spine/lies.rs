@@ -2,7 +2,7 @@
 //!
 //! Only what stays inside the plugin's own memory can be told: a wild pointer is not.
 
-use crate::harness::house::{GENEROUS, House, chain, only, until};
+use crate::harness::house::{GENEROUS, House, LIVE, chain, only, until};
 use crate::harness::puppet::{Ask, At, GOOD, How, Keep, Obey, Told, puppet};
 use crate::harness::{Absent, Test, test};
 use std::time::Duration;
@@ -86,8 +86,6 @@ fn order(at: At, how: How) -> Vec<u8> {
     [(at as u32).to_le_bytes(), (how as u32).to_le_bytes()].concat()
 }
 
-const DEFAULT: UpgradeOptions = UpgradeOptions::new();
-
 fn a_status_that_the_abi_does_not_know_is_a_fault_wherever_it_is_returned() -> Result<(), Absent> {
     for (how, said) in [
         (How::HighStatus, "the code answered status 4711: trust me"),
@@ -108,10 +106,10 @@ fn a_status_that_the_abi_does_not_know_is_a_fault_wherever_it_is_returned() -> R
         show.obey(At::Nowhere, How::Behave);
         show.obey(At::Save, how);
         assert!(matches!(show.state(), Err(StateError::Save(fault)) if fault.text == said));
-        show.rolls_back(DEFAULT, "UPG-SNAPSHOT", said);
+        show.rolls_back(LIVE, "UPG-SNAPSHOT", said);
         show.obey(At::Nowhere, How::Behave);
         show.keep(order(At::Restore, how));
-        show.rolls_back(DEFAULT, "UPG-MIGRATE", said);
+        show.rolls_back(LIVE, "UPG-MIGRATE", said);
         show.all_serve(8);
     }
     Ok(())
@@ -124,7 +122,7 @@ fn ok_without_an_instance_is_a_fault_in_a_start_and_in_a_move() -> Result<(), Ab
     let said = "the code said OK and made no instance";
     assert!(chain(&started.expect_err("there is nothing to start")).contains(said));
     show.keep(order(At::Restore, How::NoInstance));
-    show.rolls_back(DEFAULT, "UPG-MIGRATE", said);
+    show.rolls_back(LIVE, "UPG-MIGRATE", said);
     show.all_serve(8);
     Ok(())
 }
@@ -137,7 +135,7 @@ fn a_panic_without_words_costs_the_instance() -> Result<(), Absent> {
     show.all_serve(0);
     assert_eq!(show.puppet.info().restarts, 1);
     show.keep(order(At::Restore, How::SpeechlessPanic));
-    show.rolls_back(DEFAULT, "UPG-MIGRATE", "migration panicked");
+    show.rolls_back(LIVE, "UPG-MIGRATE", "migration panicked");
     show.all_serve(8);
     Ok(())
 }
@@ -149,7 +147,7 @@ fn what_was_not_reserved_is_not_taken_and_nothing_of_the_hosts_memory_is_given()
     assert_eq!(show.state().expect("it saves"), [0; 8]);
     show.obey(At::Save, How::CommitUnasked);
     assert!(show.state().expect("it saves").is_empty());
-    let report = show.house.upgrade("puppet/p", "2.0.0");
+    let report = show.house.upgrade_live("puppet/p", "2.0.0");
     assert_eq!(only(&report).outcome, Outcome::Committed, "{report}");
     show.all_serve(0);
     Ok(())
@@ -158,7 +156,7 @@ fn what_was_not_reserved_is_not_taken_and_nothing_of_the_hosts_memory_is_given()
 fn output_over_its_limit_is_refused_and_an_error_without_end_is_cut() -> Result<(), Absent> {
     let show = Show::new(GOOD)?;
     show.obey(At::Save, How::Flood);
-    let options = UpgradeOptions { snapshot_bytes_max: 5 << 20, ..DEFAULT };
+    let options = UpgradeOptions { snapshot_bytes_max: 5 << 20, ..LIVE };
     show.rolls_back(options, "UPG-LIMIT", "the state is over its limit of 5242880 bytes");
     show.obey(At::Handle, How::LongWords);
     match show.ask() {

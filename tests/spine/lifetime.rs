@@ -6,12 +6,13 @@ use crate::harness::{Test, test};
 use probe_api::{Act, Do, Read, Start, Trap};
 use std::path::Path;
 use std::time::Duration;
-use teneral::{AskError, Options, Release, System, SystemError};
+use teneral::{ActorOptions, AskError, Launch, Options, Release, System, SystemError};
 
 pub(super) fn tests() -> Vec<Test> {
     vec![
         test(a_system_that_is_dropped_without_a_shutdown_gives_its_store_back_at_once),
         test(a_version_that_was_only_slow_is_free_again_in_this_life_and_in_the_next),
+        test(who_is_defined_on_a_quarantined_version_comes_back_on_it),
         test(a_quarantine_for_a_hang_outlives_the_system_and_ends_with_a_pardon),
     ]
 }
@@ -85,6 +86,33 @@ fn a_quarantine_for_a_hang_outlives_the_system_and_ends_with_a_pardon() {
     house.block_on(system.start("probe/b", "2.0.0", Start::default())).expect("it is pardoned");
     let unknown = system.pardon("probe", "9.0.0").expect_err("there is no such version");
     assert_eq!(unknown.code(), "SYS-VERSION");
+}
+
+fn who_is_defined_on_a_quarantined_version_comes_back_on_it() {
+    let house = House::with(probe::ALL);
+    let dir = house.dir().join("again");
+    let system = open(&dir).expect("an empty store opens");
+    let release = house.block_on(system.push(house.artifact("probe", "1.0.0"))).expect("it passes the gate");
+    let define = |addr: &str| {
+        let launch = Launch { version: Some(release.version.clone()), options: ActorOptions::permanent() };
+        house.block_on(system.define(addr, launch, Start::default())).expect("it starts")
+    };
+    let (bad, good) = (define("probe/bad"), define("probe/good"));
+    let turn = Hold::new(&house);
+    house.block_on(bad.tell(Do { act: Act::Block { until: turn.path() } })).expect("accepted");
+    until("the turn is found out", || system.runtime().quarantined(release.sha256).is_some());
+    house.block_on(good.tell(probe::note(0, 0))).expect("accepted");
+    house.block_on(system.close(Duration::from_millis(500))).expect("the definitions read");
+    drop(system);
+    let mut system = None;
+    until("what was to be kept is kept", || open(&dir).map(|opened| system = Some(opened)).is_ok());
+    let system = system.expect("it opened");
+    quarantined(&house, &system, &[("1.0.0", "probe/bad hung in Do")]);
+    let back = house.block_on(system.start_defined()).expect("the definitions read");
+    assert!(back.len() == 2 && back.iter().all(|one| one.outcome.is_ok()), "{back:?}");
+    let good = house.block_on(system.actor("probe/good").expect("it is back").ask(Read {}, GENEROUS));
+    assert_eq!(good.expect("it serves").log.len(), 1, "with the state that it had");
+    quarantined(&house, &system, &[("1.0.0", "probe/bad hung in Do")]);
 }
 
 fn a_version_that_was_only_slow_is_free_again_in_this_life_and_in_the_next() {

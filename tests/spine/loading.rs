@@ -9,6 +9,7 @@ use crate::harness::c::{self, Source};
 use crate::harness::child::{self, Child};
 use crate::harness::echo::{Count, Nothing};
 use crate::harness::house::{GENEROUS, House, Refusal, Refuses, chain, only, until};
+use crate::harness::images::{CLOSE_IMAGES, answering, images_by_name};
 use crate::harness::{Absent, Test, echo, test};
 use std::fs;
 use std::io::Write;
@@ -50,13 +51,6 @@ pub(super) fn tests() -> Vec<Test> {
 /// c-echo's answer to `Count`, whatever it counts in this library.
 fn count(house: &House, addr: &str) -> u64 {
     house.block_on(house.system.ask(addr, Count {})).expect("answered").echoes
-}
-
-/// c-echo whose answer to `Count` is this expression, with `before` before it in the source.
-fn answering(expression: &str, before: &str) -> Source {
-    let told = format!("return reply_number(call, COUNTED, {expression}, err);");
-    let source = Source::c_echo(1).edit("return reply_number(call, COUNTED, a->echoes, err);", &told);
-    source.edit("static tn_status handle(", &format!("{before}\nstatic tn_status handle("))
 }
 
 // ---- artifacts that are damaged behind the store's back
@@ -249,7 +243,7 @@ fn f06_a_library_without_its_entry_or_a_function_or_with_a_second_export_is_refu
         house.push(lacking.path()).expect("the file is as it should be");
         let report = house.upgrade("c-echo/a", "1.1.0");
         let Outcome::Refused(failure) = &only(&report).outcome else { panic!("{report}") };
-        assert_eq!((&*failure.code, only(&report).step, only(&report).pause_us), ("LOAD-TABLE", Step::Load, 0));
+        assert_eq!((&*failure.code, only(&report).step, only(&report).pause_us), ("LOAD-TABLE", Step::Trial, 0));
         assert!(failure.cause.contains(&format!("no function {function}")), "{report}");
         assert_eq!(count(&house, "c-echo/a"), 0, "the old version serves");
     }
@@ -273,21 +267,6 @@ fn f08_an_old_library_handed_back_under_a_reused_name_is_never_taken_for_the_new
     Ok(())
 }
 
-/// Closes the files that images were loaded from, as a plugin may that closes what it did not open: glibc compares
-/// names, and so hands back the old library when the next one comes under the same name.
-const CLOSE_IMAGES: &str = r#"
-#include <stdio.h>
-#include <unistd.h>
-static uint64_t close_images(void) {
-  uint64_t closed = 0;
-  char path[64], file[64] = {0};
-  for (int fd = 3; fd < 1024; fd++) {
-    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    if (readlink(path, file, sizeof file - 1) > 0 && !strncmp(file, "/memfd:teneral", 14)) closed += !close(fd);
-  }
-  return closed;
-}"#;
-
 fn a_name_that_is_taken_brings_no_old_library() {
     let house = House::with(&[]);
     let build = |source: Source| source.build().expect("the parent has found a compiler");
@@ -306,16 +285,6 @@ fn a_name_that_is_taken_brings_no_old_library() {
     assert_eq!((&*failure.code, only(&report).step), ("LOAD-NAME", Step::Load), "{report}");
     assert!(failure.cause.contains(&format!("/proc/self/fd/{highest}")), "{report}");
     assert_eq!(count(&house, "c-echo/a"), 0, "the old version serves");
-}
-
-/// The numbers of the files that images are loaded from: they are in the names that the dynamic loader knows.
-fn images_by_name() -> Vec<i32> {
-    let files = fs::read_dir("/proc/self/fd").expect("there is a /proc").filter_map(Result::ok);
-    let images =
-        files.filter(|file| fs::read_link(file.path()).is_ok_and(|to| to.starts_with("/memfd:teneral (deleted)")));
-    let mut numbers: Vec<i32> = images.filter_map(|file| file.file_name().to_str()?.parse().ok()).collect();
-    numbers.sort_unstable();
-    numbers
 }
 
 fn r4_a_load_path_is_never_used_twice_in_a_process() -> Result<(), Absent> {

@@ -12,8 +12,11 @@ mod looking_inside;
 mod messaging;
 mod messaging_bounds;
 mod messaging_versions;
+mod passing;
+mod probation;
 mod supervision;
 mod tampering;
+mod trial;
 mod trust;
 mod upgrade;
 mod upgrade_failing;
@@ -32,6 +35,7 @@ pub(crate) fn children() -> Vec<Child> {
         defined::CHILDREN,
         loading::CHILDREN,
         tampering::CHILDREN,
+        trial::CHILDREN,
         upgrade_failing::CHILDREN,
         villain::CHILDREN,
     ]
@@ -52,8 +56,11 @@ pub(crate) fn tests() -> Vec<Test> {
         messaging::tests(),
         messaging_bounds::tests(),
         messaging_versions::tests(),
+        passing::tests(),
+        probation::tests(),
         supervision::tests(),
         tampering::tests(),
+        trial::tests(),
         trust::tests(),
         upgrade::tests(),
         upgrade_failing::tests(),

@@ -1,11 +1,12 @@
 //! Who may bring code: signatures, keys and the high-water mark, with real libraries and real files.
 
-use crate::harness::house::{GENEROUS, House, Refuses, patient};
+use crate::harness::desk::{Desk, key, production};
+use crate::harness::house::{House, Refuses, patient};
 use crate::harness::libraries::library;
 use crate::harness::probe::{self, seen};
 use crate::harness::{Absent, Test, test};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use teneral::trust::{KeyPurpose, Profile, PublicKey, RELEASE_BYTES_MAX, ReleaseFile, SecretKey, Signed, TrustedKey};
@@ -23,55 +24,6 @@ pub(super) fn tests() -> Vec<Test> {
         test(a_key_that_is_taken_back_signs_nothing_that_is_loaded_any_more),
         test(a_production_host_does_not_take_what_a_development_key_signed),
     ]
-}
-
-/// A library in a directory of its own, with what lies beside it.
-struct Desk {
-    dir: TempDir,
-    artifact: PathBuf,
-}
-
-impl Desk {
-    fn with(package: &str) -> Self {
-        let dir = TempDir::with_prefix("teneral-desk-").expect("a temporary directory");
-        let artifact = dir.path().join("libprobe.so");
-        fs::copy(library(package), &artifact).expect("it copies");
-        Self { dir, artifact }
-    }
-
-    /// The release file of the library, as its author would write it.
-    fn release(&self) -> ReleaseFile {
-        let bytes = fs::read(&self.artifact).expect("it is there");
-        let elf = teneral::loader::elf::read(&bytes).expect("an ELF file");
-        let manifest = teneral::Manifest::parse(&elf.manifests[0]).expect("a manifest");
-        ReleaseFile::of(&manifest, teneral::digest_of(&bytes), bytes.len() as u64)
-    }
-
-    fn put(&self, signed: &Signed) {
-        let release = release_path(&self.artifact);
-        fs::write(&release, &signed.release).expect("it is writable");
-        fs::write(signature_path(&release), &signed.signature).expect("it is writable");
-    }
-
-    fn signed_by(&self, key: &SecretKey) -> Signed {
-        key.sign(self.release().to_bytes().expect("JSON"), "by ada").expect("signed")
-    }
-}
-
-fn production() -> House {
-    House::open(&[], |options| {
-        options.profile = Profile::Production;
-        options.runtime.hang_after = GENEROUS;
-    })
-}
-
-/// A key, and what a host knows of it that trusts it.
-fn key() -> (SecretKey, TrustedKey) {
-    let (secret, files) = SecretKey::generate(None).expect("a key");
-    let public = PublicKey::parse(&files.public).expect("a key");
-    let (name, purpose, by) = ("ada".to_owned(), KeyPurpose::Release, "ops".to_owned());
-    let added = "2026-01-01T00:00:00Z".parse().expect("a time");
-    (secret, TrustedKey { public, name, purpose, added, by, expires: None })
 }
 
 fn code(pushed: Result<Release, impl Refuses>) -> String {

@@ -144,6 +144,9 @@ fn u13_up_and_down_again_gives_equal_bytes_for_an_untouched_state() {
     let villain = house.start("villain/a", "1.0.0", villain_api::Start::default());
     tell(&house, &villain, Conspire { misdeeds: Vec::new() });
     tell(&house, &villain, villain_api::Grow { bytes: 10_000 });
+    // A read of a state waits behind no message: these have been handled when their actors answer.
+    house.block_on(counter.ask(counter_api::v1::Get {}, GENEROUS)).expect("it answers");
+    house.block_on(villain.ask(villain_api::Count {}, GENEROUS)).expect("it answers");
     for actor in [counter, villain] {
         let before = state(&house, &actor);
         for _ in 0..3 {

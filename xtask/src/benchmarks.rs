@@ -6,7 +6,7 @@ use crate::{Error, cargo, root, write_file};
 use serde::Deserialize;
 use std::{fmt::Write, process::Command};
 
-const BENCHES: [&str; 5] = ["deliver", "pause", "load", "idle", "flood"];
+const BENCHES: [&str; 8] = ["deliver", "pause", "load", "idle", "flood", "probation", "replay", "remote"];
 
 /// One line of a bench.
 #[derive(Deserialize)]

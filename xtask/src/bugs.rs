@@ -14,7 +14,8 @@ const HEAD: &str = "\
 # Planted bugs
 
 Made by `cargo xtask conformance --bugs`; do not edit. A promise's test is worth something when it fails on code that
-breaks the promise: each bug is built in by itself, by the feature `bug-<id>` of its crate, and these tests failed.
+breaks the promise: each bug is built in by itself, by the feature `bug-<id>` of its crate, and these tests failed. A
+promise that is kept in several places has a bug in each.
 
 | id | planted in | caught by |
 |---|---|---|
@@ -38,25 +39,25 @@ pub(crate) fn hunt(ids: &[String]) -> Result<(), Error> {
     let mut report = Vec::new();
     let mut rows = if wanted.is_empty() { BTreeMap::new() } else { written() };
     let mut missed = Vec::new();
-    for (id, packages) in planted()? {
+    for (id, package) in planted()? {
         if !wanted.is_empty() && !wanted.contains(&id) {
             continue;
         }
         let name = id.to_uppercase();
-        report.push(match try_bug(&id, &packages)? {
+        report.push(match try_bug(&id, &package)? {
             Fate::Caught(tests) => {
-                let places: Vec<String> = packages.iter().map(|package| format!("`{package}`")).collect();
                 let by: Vec<String> = tests.iter().map(|test| format!("`{test}`")).collect();
-                rows.insert(name.clone(), format!("| {name} | {} | {} |", places.join(", "), by.join("<br>")));
-                format!("{name}: caught by {}", tests.join(", "))
+                let row = format!("| {name} | `{package}` | {} |", by.join("<br>"));
+                rows.insert((name.clone(), package.clone()), row);
+                format!("{name} in {package}: caught by {}", tests.join(", "))
             }
             Fate::Missed => {
                 missed.push(name.clone());
-                format!("{name}: NOT caught: its tests pass with the bug in")
+                format!("{name} in {package}: NOT caught: its tests pass with the bug in")
             }
             Fate::NothingRan => {
                 missed.push(name.clone());
-                format!("{name}: NOT caught: none of its tests gave a verdict")
+                format!("{name} in {package}: NOT caught: none of its tests gave a verdict")
             }
         });
     }
@@ -68,21 +69,21 @@ pub(crate) fn hunt(ids: &[String]) -> Result<(), Error> {
     write_file(&root().join(PAGE), &format!("{HEAD}{rows}"))
 }
 
-/// The rows of earlier hunts, by name: a hunt for some bugs writes only theirs anew.
-fn written() -> BTreeMap<String, String> {
+/// The rows of earlier hunts, by name and package: a hunt for some bugs writes only theirs anew.
+fn written() -> BTreeMap<(String, String), String> {
     let page = std::fs::read_to_string(root().join(PAGE)).unwrap_or_default();
     let rows = page.lines().filter_map(|line| {
-        let name = line.strip_prefix("| ")?.split(' ').next()?;
-        (name != "id").then(|| (name.to_owned(), line.to_owned()))
+        let (name, rest) = line.strip_prefix("| ")?.split_once(" | `")?;
+        Some(((name.to_owned(), rest.split('`').next()?.to_owned()), line.to_owned()))
     });
     rows.collect()
 }
 
-fn try_bug(id: &str, packages: &[String]) -> Result<Fate, Error> {
-    let features = packages.iter().map(|package| format!("{package}/bug-{id}")).collect::<Vec<_>>().join(",");
+fn try_bug(id: &str, package: &str) -> Result<Fate, Error> {
+    let features = format!("{package}/bug-{id}");
     let filter = format!("{id}_");
     let mut arguments = vec!["--no-fail-fast", "--tests", "-p", "teneral-cli", "--features", &features];
-    for package in packages.iter().filter(|package| *package != "teneral-cli") {
+    if package != "teneral-cli" {
         arguments.extend(["-p", package]);
     }
     arguments.extend(["--", &filter]);
@@ -100,14 +101,14 @@ fn try_bug(id: &str, packages: &[String]) -> Result<Fate, Error> {
     })
 }
 
-/// Bugs by id, with the packages that know them.
-fn planted() -> Result<BTreeMap<String, Vec<String>>, Error> {
-    let mut planted: BTreeMap<String, Vec<String>> = BTreeMap::new();
+/// Bugs by id and package: a promise may be broken in several places, and each must be caught by itself.
+fn planted() -> Result<BTreeSet<(String, String)>, Error> {
+    let mut planted = BTreeSet::new();
     for package in metadata()?["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
         for feature in package["features"].as_object().into_iter().flat_map(|features| features.keys()) {
             if let Some(id) = feature.strip_prefix("bug-") {
-                planted.entry(id.to_owned()).or_default().push(name.to_owned());
+                planted.insert((id.to_owned(), name.to_owned()));
             }
         }
     }

@@ -19,6 +19,14 @@ pub(crate) enum Error {
     Broken { ids: Vec<String> },
     #[error("docs/conformance.md is older than the tests; run `cargo xtask conformance`")]
     Stale,
+    #[error("{failed} cells of the fault matrix do not hold")]
+    Cells { failed: usize },
+    #[error("the fault matrix has no such cell")]
+    NoCell,
+    #[error("what the fault matrix says of a cell cannot be read")]
+    Cell(#[source] serde_json::Error),
+    #[error("docs/faults.md says other than the run; run `cargo xtask faults`")]
+    Faults,
     #[error("{} planted bugs were not caught: {}", ids.len(), ids.join(", "))]
     NotCaught { ids: Vec<String> },
 }

@@ -1,4 +1,5 @@
-//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask benchmarks`, `cargo xtask save`.
+//! What the house makes of itself: `cargo xtask conformance`, `cargo xtask faults`, `cargo xtask benchmarks`,
+//! `cargo xtask save`.
 //!
 //! Documents that say what holds are made from runs, never by hand, so that they cannot say more than the runs showed.
 #![forbid(unsafe_code)]
@@ -7,6 +8,7 @@ mod benchmarks;
 mod bugs;
 mod conformance;
 mod error;
+mod faults;
 mod save;
 mod suite;
 
@@ -14,7 +16,7 @@ use clap::{Args, Parser};
 use error::Error;
 use std::{
     path::{Path, PathBuf},
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
 #[derive(Parser)]
@@ -22,6 +24,8 @@ use std::{
 enum Task {
     /// Runs all tests and writes docs/conformance.md: one row a promise.
     Conformance(ConformanceArgs),
+    /// Runs the fault matrix and writes docs/faults.md: one row a cell.
+    Faults(faults::FaultsArgs),
     /// Runs the benches and writes docs/benchmarks.md.
     Benchmarks {
         /// Only these; all when none is named.
@@ -53,6 +57,7 @@ fn main() -> ExitCode {
         Task::Conformance(ConformanceArgs { bugs: Some(ids), .. }) => bugs::hunt(&ids),
         Task::Conformance(ConformanceArgs { from, check: true, .. }) => conformance::check(from.as_deref()),
         Task::Conformance(ConformanceArgs { from, .. }) => conformance::write(from.as_deref()),
+        Task::Faults(args) => faults::run(&args),
         Task::Benchmarks { names } => benchmarks::write(&names),
         Task::Save { saves } => save::measure(saves),
     };
@@ -71,10 +76,21 @@ fn root() -> &'static Path {
 }
 
 /// The cargo that runs this task.
-fn cargo() -> std::process::Command {
-    let mut command = std::process::Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    forget_what_cargo_said(&mut command);
     command
+}
+
+/// A cargo that took what this package was told for its own would build for it what is built already.
+fn forget_what_cargo_said(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") || text == "OUT_DIR" {
+            command.env_remove(&name);
+        }
+    }
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -38,6 +38,7 @@ pub(crate) fn run(arguments: &[&str], seconds_max: u32) -> Result<String, Error>
     let cargo = cargo();
     let mut command = Command::new("timeout");
     command.arg(seconds_max.to_string()).arg(cargo.get_program()).arg("test").args(arguments);
+    crate::forget_what_cargo_said(&mut command);
     command.current_dir(crate::root()).env("RUST_BACKTRACE", "0").env("CARGO_TERM_COLOR", "never");
     let name = format!("cargo test {}", arguments.join(" "));
     let start = |source| Error::Start { command: name.clone(), source };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 mod fixint;
 mod named;
+mod shown;
 
 /// Largest message body that is written or read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -100,6 +101,18 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError> {
     within(bytes, MESSAGE_BYTES_MAX)?;
     let mut reader = fixint::Reader::new(bytes);
     let value = T::deserialize(&mut reader)?;
+    ended(reader.left()).map(|()| value)
+}
+
+/// A message body as JSON, by the shape that a manifest has of it (`docs/abi.md`), as its own code would write it. None
+/// of that code runs.
+///
+/// # Errors
+/// [`DecodeError`]: the bytes are none of that shape, or it has a type that only its code can read.
+pub fn shown(shape: &serde_json::Value, bytes: &[u8]) -> Result<serde_json::Value, DecodeError> {
+    within(bytes, MESSAGE_BYTES_MAX)?;
+    let mut reader = fixint::Reader::new(bytes);
+    let value = shown::body(shape, &mut reader)?;
     ended(reader.left()).map(|()| value)
 }
 

@@ -15,6 +15,7 @@
 //! * [`digest`]: which artifact
 //! * [`parts`] and [`constjson`]: the manifest as constants, written at compile time into the library's section
 //! * [`json`]: JSON held against a shape, and [`nearest`], the names that a mistyped one is closest to
+//! * [`spell`]: a shape as people read and type it
 //! * [`map`]: the contract map: may these bytes go to this code, and how
 #![forbid(unsafe_code)]
 
@@ -33,6 +34,7 @@ pub mod map;
 pub mod nearest;
 pub mod parts;
 pub mod shape;
+pub mod spell;
 pub mod state;
 pub mod types;
 pub mod wire;

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime};
 use teneral_contract::codec::{self, DEPTH_MAX, MESSAGE_BYTES_MAX};
+use teneral_contract::constjson::Text;
+use teneral_contract::manifest::MANIFEST_DEPTH_MAX;
 use teneral_contract::{Addr, Bytes, DecodeError, EncodeError, Shape, Wire};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Wire)]
@@ -204,6 +206,68 @@ fn a_state_that_nests_too_deep_is_refused_when_written_and_when_read() {
     assert!(out.is_empty());
 }
 
+fn shape_of<T: Shape>() -> serde_json::Value {
+    let mut counter = Text::new(&mut []);
+    counter.push_node(T::NODE);
+    let mut bytes = vec![0; counter.len()];
+    Text::new(&mut bytes).push_node(T::NODE);
+    serde_json::from_slice(&bytes).expect("JSON")
+}
+
+#[test]
+fn a_type_that_holds_itself_is_shown_down_to_a_bound() {
+    let shown = codec::shown(&shape_of::<Chain>(), &written(&chain(3)));
+    assert_eq!(shown, Ok(serde_json::json!({ "next": { "next": { "next": null } } })));
+    assert_eq!(codec::shown(&shape_of::<Chain>(), &[1].repeat(DEPTH_MAX * 2)), Err(DecodeError::Depth));
+}
+
+#[test]
+fn a_shape_that_nests_within_each_of_its_own_levels_is_shown_no_deeper_than_a_type_is_read() {
+    let levels = MANIFEST_DEPTH_MAX - 10;
+    let shape = (0..levels).fold(serde_json::json!({ "recursive": levels }), |shape, level| match level % 3 {
+        0 => serde_json::json!({ "option": shape }),
+        1 => serde_json::json!({ "enum": [["other", "unit"], ["this", { "tuple": [shape] }]] }),
+        _ => serde_json::json!({ "map": ["bool", shape] }),
+    });
+    let body = [1].repeat(1 << 20);
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let shown = thread.spawn(move || codec::shown(&shape, &body)).expect("a thread").join().expect("it returns");
+    assert!(shown.is_err(), "{shown:?}");
+    let options =
+        (0..levels).fold(serde_json::json!({ "recursive": levels }), |it, _| serde_json::json!({ "option": it }));
+    let thread = std::thread::Builder::new().stack_size(2 << 20);
+    let shown = thread.spawn(move || codec::shown(&options, &[1; 1 << 15])).expect("a thread").join();
+    assert_eq!(shown.expect("it returns"), Err(DecodeError::Depth));
+}
+
+#[test]
+fn a_type_is_shown_as_deep_as_it_is_read() {
+    for levels in 1..DEPTH_MAX {
+        let bytes = written(&chain(levels));
+        let read = codec::decode::<Chain>(&bytes).map(drop);
+        assert_eq!(codec::shown(&shape_of::<Chain>(), &bytes).map(drop), read, "{levels} levels");
+    }
+}
+
+#[test]
+fn a_shape_that_says_more_than_the_bytes_have_is_an_error() {
+    for shape in [
+        r#"{"array": ["unit", 18446744073709551615]}"#,
+        r#"{"array": [{"array": ["unit", 4294967295]}, 4294967295]}"#,
+        r#"{"recursive": 1}"#,
+        r#"{"option": {"recursive": 9}}"#,
+        r#"{"enum": []}"#,
+        r#"{"struct": ["x"]}"#,
+        r#"{"tuple": [{"tuple": 3}, 7]}"#,
+        r#""socket""#,
+        "7",
+        "{}",
+    ] {
+        let shape = serde_json::from_str(shape).expect("JSON");
+        assert!(codec::shown(&shape, &[1; 32]).is_err(), "{shape}");
+    }
+}
+
 fn level() -> impl Strategy<Value = Level> {
     prop_oneof![
         Just(Level::Low),
@@ -240,6 +304,14 @@ proptest! {
     }
 
     #[test]
+    fn a_message_is_shown_by_its_shape_as_its_own_code_would_write_it(value in all()) {
+        let value = All { large: (value.large.0, -5, 6), ..value };
+        let (shape, bytes) = (shape_of::<All>(), written(&value));
+        prop_assert_eq!(codec::shown(&shape, &bytes), Ok(serde_json::to_value(&value).expect("JSON")));
+        prop_assert_eq!(codec::shown(&shape, &[&bytes[..], &[0]].concat()), Err(DecodeError::Trailing(1)));
+    }
+
+    #[test]
     fn states_read_back(value in all()) {
         prop_assert_eq!(codec::decode_state::<All>(&kept(&value)), Ok(value));
     }
@@ -258,7 +330,9 @@ proptest! {
         for mut bytes in [written(&value), kept(&value)] {
             let at = at.index(bytes.len());
             bytes[at] = byte;
-            let _ = codec::decode::<All>(&bytes).is_ok();
+            let read = codec::decode::<All>(&bytes).is_ok();
+            // A damaged address is a text all the same; here there is none.
+            prop_assert_eq!(codec::shown(&shape_of::<All>(), &bytes).is_ok(), read);
             let _ = codec::decode_state::<All>(&bytes).is_ok();
         }
     }

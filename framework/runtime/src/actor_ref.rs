@@ -7,15 +7,14 @@ use crate::cell::body::Body;
 use crate::cell::envelope::{Barred, Envelope, Kind};
 use crate::cell::protocol::{Life, Refused, Room};
 use crate::cell::slot::Slot;
-use crate::cell::{Cell, Instance, System, Ticket};
-use crate::config::{ActorInfo, Parked, StartArgs, StateRead, Status};
+use crate::cell::{Cell, Ticket};
+use crate::config::{ActorInfo, Parked, StartArgs, Status};
 use crate::dead_letters::{DeadLetter, Letter};
-use crate::error::{LeaseLost, PauseRefused, StateError, StepError, StopError, TellError, TryTellError};
-use crate::lease::{Lease, LeaseRequest, LeaseStep, PauseRequest, Quiesced};
+use crate::error::{LeaseLost, PauseRefused, StopError, TellError, TryTellError};
+use crate::lease::{Lease, LeaseRequest, PauseRequest, Quiesced};
 use crate::outgoing::{Outgoing, encode};
-use crate::ports::{Fault, FaultKind, Provider, Why};
+use crate::ports::Provider;
 use crate::runtime::Due;
-use crate::timer::TimerKey;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -26,7 +25,7 @@ use teneral_contract::{Addr, AskError, EncodeError, Fingerprint, Refusal, Reques
 /// One actor. A cheap clone.
 #[derive(Clone, Debug)]
 pub struct ActorRef {
-    cell: Arc<Cell>,
+    pub(crate) cell: Arc<Cell>,
 }
 
 impl PartialEq for ActorRef {
@@ -94,20 +93,6 @@ impl Drop for Line<'_> {
         if let Some(ticket) = self.ticket.take() {
             self.cell.protocol.forget(ticket);
         }
-    }
-}
-
-/// Somebody who waits for a state; nobody does when this is dropped.
-struct Reading<'a> {
-    cell: &'a Cell,
-    slot: Arc<Slot<Result<StateRead, StateError>>>,
-    key: TimerKey,
-}
-
-impl Drop for Reading<'_> {
-    fn drop(&mut self) {
-        self.slot.close();
-        self.cell.shared.timers().cancel(self.key);
     }
 }
 
@@ -364,21 +349,6 @@ impl ActorRef {
         }
     }
 
-    /// Its state as bytes, at the next message boundary, also while it is paused. Nothing is saved for a future that
-    /// was dropped or whose time is over.
-    ///
-    /// # Errors
-    /// [`StateError`].
-    pub async fn state(&self, timeout: Duration) -> Result<StateRead, StateError> {
-        let shared = &self.cell.shared;
-        let slot = Arc::new(Slot::new());
-        let again = self.cell.protocol.push_system(System::Read(Arc::clone(&slot))).map_err(|_| StateError::Stopped)?;
-        self.cell.owe(again);
-        let key = shared.timers().schedule(shared.clock.now() + timeout, Due::Read(Arc::clone(&slot), timeout));
-        let reading = Reading { cell: &self.cell, slot, key };
-        poll_fn(|cx| reading.slot.poll(cx)).await
-    }
-
     /// Stops it after its turn, also while it is paused; an empty reason is a normal stop. Its children stop first;
     /// then every pending ask is answered and what waits becomes dead letters.
     ///
@@ -403,40 +373,6 @@ impl ActorRef {
         poll_fn(|cx| ended.poll(cx)).await;
         shared.timers().cancel(key);
         if cell.extras().cut_off { Err(StopError::CutOff(timeout)) } else { Ok(()) }
-    }
-
-    /// Replaces its instance by a new one per its `restart_state`, at the next message boundary. Blocks until the actor
-    /// is paused, at most `start_timeout`, and for as long as the code takes to make the new instance, which is done on
-    /// a thread of its own: at most `start_timeout` again.
-    ///
-    /// # Errors
-    /// What the code says, or that it did not return in time, for which its version is quarantined; or why the actor
-    /// could not be paused. Then it is as it was.
-    pub fn restart(&self) -> Result<(), Fault> {
-        let cell = &self.cell;
-        let timeout = cell.shared.config.start_timeout;
-        let lease = Lease::new("restart".to_owned(), timeout, cell.shared.clock.now(), Box::new(drop));
-        let denied = |why: String| Fault::new(FaultKind::Denied, why);
-        let mut pause =
-            cell.ask_pause(lease, None, timeout).and_then(PauseRequest::wait).map_err(|why| denied(why.to_string()))?;
-        let again = Arc::clone(cell);
-        let make = || {
-            cell.shared.make_in_time(&cell.provider(), &format!("{} hung while it was restarted", cell.addr), {
-                move || again.make_again()
-            })
-        };
-        let made = pause.make(LeaseStep::Restore, make).map_err(|why| match why {
-            StepError::Fault(fault) => fault,
-            StepError::Lost(lost) => denied(lost.to_string()),
-        })?;
-        let (provider, generation) = (pause.provider(), pause.generation());
-        let anew = cell.restart_snapshot().is_none();
-        let restarted = pause.install(made, Arc::clone(&provider), Why::Restarted, generation, anew);
-        let old = restarted.map_err(|lost| denied(lost.to_string()))?.old;
-        if let Some(behaviour) = old {
-            cell.shared.executor.dropper.drop(cell, Instance { behaviour, provider });
-        }
-        Ok(())
     }
 
     /// The encoded messages that wait for it, which new code must have a path for.

@@ -5,7 +5,7 @@
 
 use crate::actor_ref::Line;
 use crate::cell::body::Body;
-use crate::cell::calls::{OutsideCall, ReplyTo};
+use crate::cell::calls::{OutsideCall, ReplyTo, Requested};
 use crate::cell::envelope::{Envelope, Kind, Reply};
 use crate::cell::protocol::Refused;
 use crate::cell::slot::Slot;
@@ -43,8 +43,9 @@ impl<'a> Asking<'a> {
         if body.len() > limit_bytes {
             return Err(AskError::Encode(format!("{} bytes, over the limit of {limit_bytes}", body.len())));
         }
-        let (number, deadline) = (shared.number(), shared.clock.now() + timeout);
-        let call = Arc::new(OutsideCall { number, shape, deadline, slot: Slot::new() });
+        let (number, now) = (shared.number(), shared.clock.now());
+        let (deadline, request) = (now + timeout, Requested { variant: tag.variant, at: now });
+        let call = Arc::new(OutsideCall { number, request, shape, deadline, slot: Slot::new() });
         let envelope = Envelope::new(tag, body, Kind::Ask(ReplyTo::Outside(Arc::clone(&call))), None);
         let line = Line { cell, ticket: None };
         Ok(Self { cell, call, unsent: Some(envelope), line, deadline: None, done: false })

@@ -20,6 +20,13 @@ impl Moment {
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// The first moment after `now` on the grid of those that are `period` apart, of which this is one.
+    pub(crate) fn next(self, period: Duration, now: Self) -> Self {
+        let period_ns = period.as_nanos().max(1);
+        let periods = now.since(self).as_nanos() / period_ns + 1;
+        Self(self.0.saturating_add(u64::try_from(periods * period_ns).unwrap_or(u64::MAX)))
+    }
 }
 
 impl Add<Duration> for Moment {

@@ -273,6 +273,15 @@ pub struct StateRead {
     pub bytes: Vec<u8>,
 }
 
+/// A copy of a state, and what it cost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copied {
+    /// The state.
+    pub state: StateRead,
+    /// How long the code took to write it, while which the actor handled no message.
+    pub took: Duration,
+}
+
 /// Encoded messages that wait at the host, and that new code needs a path for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parked {

@@ -24,11 +24,11 @@ pub struct DeadLetter {
     pub id: u64,
     /// When it was given up, in nanoseconds since the Unix epoch.
     pub wall_ns: u64,
-    /// To whom it was sent.
+    /// To whom it was sent; of a late reply, who gave it.
     pub to: Addr,
-    /// Which actor sent it, if one did.
+    /// Which actor sent it, if one did; of a late reply, which actor had asked.
     pub from: Option<Addr>,
-    /// Which message, in which shape.
+    /// Which message, in which shape; of a late reply the request, in the shape of the reply.
     pub tag: Tag,
     /// The size of its body.
     pub body_bytes: usize,
@@ -62,9 +62,10 @@ pub enum DeadReason {
     /// It waited in the sender's outbox for room at the target, in vain.
     #[error("the target had no room for {0:?}")]
     Undelivered(Duration),
-    /// A reply that nobody waits for any more.
-    #[error("the reply came after the ask's deadline")]
-    LateReply,
+    /// A reply that nobody waits for any more: the letter's message is the request, from whoever asked, to whoever
+    /// answered too late.
+    #[error("its reply came {} ms after it was asked, past the ask's deadline", .0.as_millis())]
+    LateReply(Duration),
     /// A reply to a call that nobody made, that was answered already, or that an earlier life of the host made.
     #[error("the reply answers no call that is known")]
     StaleReply,
@@ -75,6 +76,9 @@ pub enum DeadReason {
     /// ask.
     #[error("the actor began anew from its start arguments")]
     Restarted,
+    /// The actor went back to the version before, which never said it, planned it or asked for it.
+    #[error("the actor went back to the version before, which did not ask for it")]
+    RolledBack,
 }
 
 /// A [`DeadReason`] without its details: what is counted.
@@ -93,6 +97,7 @@ pub enum DeadKind {
     StaleReply,
     NotStarted,
     Restarted,
+    RolledBack,
 }
 
 impl DeadReason {
@@ -107,10 +112,11 @@ impl DeadReason {
             Self::Decode(_) => DeadKind::Decode,
             Self::Panicked(_) => DeadKind::Panicked,
             Self::Undelivered(_) => DeadKind::Undelivered,
-            Self::LateReply => DeadKind::LateReply,
+            Self::LateReply(_) => DeadKind::LateReply,
             Self::StaleReply => DeadKind::StaleReply,
             Self::NotStarted(_) => DeadKind::NotStarted,
             Self::Restarted => DeadKind::Restarted,
+            Self::RolledBack => DeadKind::RolledBack,
         }
     }
 }
@@ -156,8 +162,8 @@ impl DeadLetters {
         Self { kept: Mutex::default(), dead_letters_max, events, clock }
     }
 
-    /// Takes a letter in.
-    pub fn record(&self, letter: Letter) {
+    /// Takes a letter in. Its id.
+    pub fn record(&self, letter: Letter) -> u64 {
         let Letter { to, from, tag, body_bytes, body, reason } = letter;
         let (kind, wall_ns) = (reason.kind(), self.clock.wall_ns());
         let letter = {
@@ -178,7 +184,9 @@ impl DeadLetters {
             }
             letter
         };
+        let id = letter.id;
         self.events.emit(What::DeadLetter(letter));
+        id
     }
 
     /// Whether the body of one of them is kept.

@@ -3,7 +3,7 @@
 use crate::cell::Cell;
 use crate::cell::calls::OutsideCall;
 use crate::cell::slot::Slot;
-use crate::config::StateRead;
+use crate::config::Copied;
 use crate::error::StateError;
 use crate::lease::Lease;
 use crate::ports::TimerId;
@@ -24,7 +24,7 @@ pub(crate) enum Due {
     /// The deadline of an outbox.
     Outbox(Arc<Cell>),
     /// The deadline of a read.
-    Read(Arc<Slot<Result<StateRead, StateError>>>, Duration),
+    Read(Arc<Slot<Result<Copied, StateError>>>, Duration),
     /// The deadline of whoever waits for the end of a runtime's instances.
     Dropped(Arc<Slot<()>>),
     /// The deadline of a stop.

@@ -179,6 +179,17 @@ pub enum StateError {
     Save(#[source] Fault),
 }
 
+/// Why there is no copy of an actor's state.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CopyError {
+    /// It came to no message boundary in time, or is not there to come to one; as for a pause.
+    #[error(transparent)]
+    Refused(PauseRefused),
+    /// `save` failed; the instance is as it was.
+    #[error("save failed")]
+    Save(#[source] Fault),
+}
+
 /// Why an actor did not stop in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StopError {

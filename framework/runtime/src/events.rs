@@ -220,6 +220,19 @@ pub enum What {
     },
     /// A message did not reach its handler, or not its end.
     DeadLetter(Arc<DeadLetter>),
+    /// An actor's new version is on probation, or no longer.
+    Probation {
+        /// Which actor.
+        addr: Addr,
+        /// For which upgrade.
+        upgrade: String,
+        /// The version that is watched.
+        version: Version,
+        /// `begun`, `sick`, `held`, or how it ended: `finalised`, `rolled_back`, `superseded`, `stopped`.
+        phase: &'static str,
+        /// Why, or by whom.
+        why: String,
+    },
 }
 
 /// What is known of a failed turn. State and messages are named by digest and size, never shown.
@@ -235,6 +248,8 @@ pub struct CrashReport {
     pub digest: Digest,
     /// Upgrades of this actor so far.
     pub generation: Generation,
+    /// The upgrade that it is on probation for, if it is: the crash is put down to that.
+    pub upgrade: Option<String>,
     /// What it handled; `None`: its first effects.
     pub message: Option<MessageSeen>,
     /// How it failed.
@@ -330,11 +345,12 @@ impl Events {
 fn log(what: &What) {
     match what {
         What::Failed(report) => {
-            let CrashReport { addr, version, generation, message, fault, .. } = &**report;
-            let (kind, generation) = (addr.kind(), generation.0);
+            let CrashReport { addr, version, generation, message, fault, upgrade, .. } = &**report;
+            let (kind, generation, upgrade) = (addr.kind(), generation.0, upgrade.as_deref());
             let handling = message.as_ref().map_or("its first turn", |message| message.name.as_str());
             tracing::warn!(
-                actor = %addr, kind, %version, generation, handling, %fault, "a turn panicked: the instance is gone"
+                actor = %addr, kind, %version, generation, upgrade, handling, %fault,
+                "a turn failed, and with it the instance"
             );
         }
         What::Restarted { addr, version, generation, restarts } => {

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod actor_ref;
+mod again;
 mod ask;
 mod block;
 pub mod bridge;
@@ -12,10 +13,15 @@ pub mod dead_letters;
 mod due;
 pub mod error;
 pub mod events;
+mod figures;
 pub mod later;
 pub mod lease;
 mod outgoing;
 pub mod ports;
+pub mod probation;
+mod reading;
+pub mod remote;
+pub mod rollback;
 pub mod runtime;
 #[cfg(test)]
 mod seed;
@@ -26,16 +32,22 @@ mod sync;
 pub mod timer;
 
 pub use actor_ref::ActorRef;
+pub use again::Begin;
 pub use clock::{Clock, ManualClock, Moment, SystemClock};
 pub use config::{
-    ActorInfo, ActorOptions, Generation, Intensity, Parked, Place, Restart, RestartState, RuntimeConfig, Saved, Spawn,
-    Start, StartArgs, StateRead, Status,
+    ActorInfo, ActorOptions, Copied, Generation, Intensity, Parked, Place, Restart, RestartState, RuntimeConfig, Saved,
+    Spawn, Start, StartArgs, StateRead, Status,
 };
 pub use dead_letters::{DeadKind, DeadLetter, DeadLetters, DeadReason};
-pub use error::{LeaseLost, PauseRefused, StartError, StateError, StepError, StopError, TellError, TryTellError};
+pub use error::{
+    CopyError, LeaseLost, PauseRefused, StartError, StateError, StepError, StopError, TellError, TryTellError,
+};
 pub use events::{CrashReport, Event, EventStream, Events, EventsError, Observer, Seen, What};
+pub use figures::Figures;
 pub use later::Later;
-pub use lease::{Kept, LeaseRequest, LeaseStep, Lost, PauseRequest, Quiesced, Resumed};
+pub use lease::{Begun, Crashed, Kept, LeaseRequest, LeaseStep, Lost, PauseRequest, Quiesced, Resumed};
 pub use outgoing::Outgoing;
+pub use probation::{NoReplay, RecordSeen, Recording};
+pub use rollback::{HeldEffect, Recorded, ReplayError, Replayed, Tally};
 pub use runtime::{Providers, Quarantined, Runtime};
 pub use speaking::{Speaker, speaking};

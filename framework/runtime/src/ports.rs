@@ -5,7 +5,10 @@
 //! of some version from a snapshot or from arguments.
 
 use crate::later::Later;
+use crate::remote::Remote;
 use semver::Version;
+use serde::{Deserialize, Serialize};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::{fmt, sync::Arc, time::Duration};
 pub use teneral_contract::Digest;
 use teneral_contract::{Addr, AskError, Contract, Fingerprint, Manifest, Tag};
@@ -45,6 +48,12 @@ pub trait Provider: Send + Sync + fmt::Debug + 'static {
     /// [`FaultKind::Denied`] when the code offers no JSON, [`FaultKind::Decode`] with the place in the JSON.
     fn json(&self, job: Json<'_>) -> Result<JsonDone, Fault>;
 
+    /// Whether its instances live in another process: what hangs there is ended with that process, and nothing of it
+    /// hangs here.
+    fn is_elsewhere(&self) -> bool {
+        false
+    }
+
     /// The author's version.
     fn version(&self) -> &Version {
         &self.manifest().version
@@ -82,6 +91,12 @@ pub trait Behaviour: Send + 'static {
     /// # Errors
     /// [`FaultKind::Limit`] past `bytes_max`; [`FaultKind::Failed`] and [`FaultKind::Panic`]: the code's own.
     fn save(&self, bytes_max: usize) -> Result<Vec<u8>, Fault>;
+
+    /// The way to an instance in another process: its turns are handed over there, and neither [`Behaviour::started`]
+    /// nor [`Behaviour::handle`] is called while it serves. `None`: it is here.
+    fn remote(&mut self) -> Option<&mut dyn Remote> {
+        None
+    }
 }
 
 /// Encoded start arguments, borrowed.
@@ -290,7 +305,7 @@ pub enum JsonDone {
 }
 
 /// What went wrong inside the code, or at its border.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{text}")]
 pub struct Fault {
     /// Which kind of wrong.
@@ -306,8 +321,21 @@ impl Fault {
     }
 }
 
+/// Calls code: a panic that its own border did not stop is one all the same.
+///
+/// # Errors
+/// What `run` says, or its panic as [`FaultKind::Panic`].
+pub fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Err(Fault::new(FaultKind::Panic, text.unwrap_or_else(|| "a panic without a text".to_owned())))
+    })
+}
+
 /// Kinds of [`Fault`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum FaultKind {
     /// A caught panic; in a turn it poisons the instance.
     Panic,

@@ -4,7 +4,7 @@ mod starting;
 
 use crate::actor_ref::ActorRef;
 use crate::cell::Cell;
-use crate::cell::calls::Owed;
+use crate::cell::calls::{Expired, Owed};
 use crate::cell::envelope::Envelope;
 use crate::clock::Clock;
 use crate::config::{RuntimeConfig, Saved, Spawn, Start};
@@ -13,6 +13,7 @@ pub(crate) use crate::due::Due;
 use crate::error::StartError;
 use crate::events::{EventStream, Events, What};
 use crate::ports::{Digest, Fault, FaultKind, Provider};
+use crate::remote::{GAMMA, mixed};
 use crate::spawn::makers::Makers;
 use crate::spawn::{Executor, watchdog};
 use crate::supervision::{Ending, Supervision, Waits};
@@ -89,7 +90,7 @@ pub(crate) struct Shared {
     /// Calls that are answered later, by number.
     pub(crate) calls: DashMap<u64, Owed>,
     /// Calls that were to be answered later and whose askers gave up: the latest few, by number.
-    pub(crate) expired_calls: Mutex<BTreeSet<u64>>,
+    pub(crate) expired_calls: Mutex<BTreeMap<u64, Expired>>,
     names: DashMap<u128, Arc<Cell>, BuildHasherDefault<Hashed>>,
     /// Names whose actors are being made.
     starting: Mutex<BTreeSet<u128>>,
@@ -184,15 +185,17 @@ impl Shared {
 
     /// A number that names a call or a timer: never used twice.
     pub(crate) fn number(&self) -> u64 {
-        self.numbers.fetch_add(1, Ordering::Relaxed)
+        self.numbers(1)
+    }
+
+    /// So many of them: the first.
+    pub(crate) fn numbers(&self, count: u64) -> u64 {
+        self.numbers.fetch_add(count, Ordering::Relaxed)
     }
 
     /// Splitmix64.
     pub(crate) fn random(&self) -> u64 {
-        let mut z = self.random.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        mixed(self.random.fetch_add(GAMMA, Ordering::Relaxed))
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -223,9 +226,13 @@ impl Shared {
         cells
     }
 
+    pub(crate) fn quarantined(&self, digest: Digest) -> Option<String> {
+        self.quarantine.lock().get(&digest).cloned()
+    }
+
     /// Its code hung: nothing new is made of it, and whoever keeps what outlives the host is told.
     pub(crate) fn quarantine(&self, provider: &dyn Provider, why: &str) {
-        if self.note_quarantine(provider, why) {
+        if !provider.is_elsewhere() && self.note_quarantine(provider, why) {
             self.keep_quarantine(provider.digest(), provider.kind(), provider.version());
         }
     }
@@ -233,6 +240,9 @@ impl Shared {
     /// The same, until that turn returns.
     pub(crate) fn quarantine_while_it_hangs(&self, provider: &dyn Provider, why: &str) {
         let digest = provider.digest();
+        if provider.is_elsewhere() {
+            return;
+        }
         if self.note_quarantine(provider, why) {
             let (turns, kind, version) = (0, provider.kind().to_owned(), provider.version().clone());
             self.hanging.lock().insert(digest, Hanging { turns, kind, version });
@@ -380,7 +390,7 @@ impl Runtime {
     /// Why this artifact is quarantined, if it is: no new instance is made of it but restarts.
     #[must_use]
     pub fn quarantined(&self, digest: Digest) -> Option<String> {
-        self.shared().quarantine.lock().get(&digest).cloned()
+        self.shared().quarantined(digest)
     }
 
     /// Quarantines an artifact in this life of the host: nothing new is started from it; restarts go on.
@@ -391,6 +401,17 @@ impl Runtime {
             // Nobody runs it, so there is nobody to tell about.
             None => drop(self.shared().quarantine.lock().entry(digest).or_insert_with(|| why.to_owned())),
         }
+    }
+
+    /// Quarantines code that hangs outside of any turn, as the watchdog does with what hangs in one: until
+    /// [`Runtime::returned`] was called as often, and for the next life of the host if it never is.
+    pub fn quarantine_while_it_hangs(&self, provider: &dyn Provider, why: &str) {
+        self.shared().quarantine_while_it_hangs(provider, why);
+    }
+
+    /// Code that was said to hang has returned after all, once.
+    pub fn returned(&self, digest: Digest) {
+        self.shared().returned(digest);
     }
 
     /// Lifts a quarantine in this life of the host; a no-op when there is none.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use teneral_contract::AskError;
 use teneral_runtime::ports::{AskEffect, Body, CallId, Cause, FaultKind, TimerId};
-use teneral_runtime::{DeadKind, Runtime, Spawn, StartError, SystemClock, TellError, TryTellError};
+use teneral_runtime::{DeadKind, DeadReason, Runtime, Spawn, StartError, SystemClock, TellError, TryTellError};
 
 const MOMENT: Duration = Duration::from_millis(50);
 
@@ -103,6 +103,9 @@ fn m4_a_late_reply_reaches_nobody_and_is_counted() {
     assert_eq!(answer, Err(AskError::Timeout));
     gate.open();
     until("the reply is counted", || runtime.dead_letters().count(DeadKind::LateReply) == 1);
+    let letter = runtime.dead_letters().list().remove(0);
+    assert_eq!((letter.to.path(), &letter.from, letter.tag.variant), ("slow/a", &None, tag("Get").variant));
+    assert!(matches!(letter.reason, DeadReason::LateReply(after) if after >= MOMENT), "{}", letter.reason);
     assert_eq!(ask(&actor, "Get", 2, "Sum"), Ok(2), "the next asker gets its own answer");
 }
 
@@ -131,6 +134,7 @@ fn m4_a_late_reply_through_a_handle_is_a_late_reply_and_a_second_one_is_not() {
     assert_eq!(runtime.dead_letters().total(), 0);
     settle();
     until("the late reply is counted", || count(DeadKind::LateReply) == 1);
+    assert_eq!(runtime.dead_letters().list()[0].tag.variant, tag("Get").variant, "it says what was asked");
     settle();
     until("the second one is counted", || count(DeadKind::StaleReply) == 1);
     assert_eq!(count(DeadKind::LateReply), 1);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use teneral_contract::AskError;
 use teneral_runtime::ports::{AskEffect, Cause, Effects, Fault, FaultKind, Why};
-use teneral_runtime::{ActorRef, DeadKind, TellError, TryTellError};
+use teneral_runtime::{ActorRef, Begin, DeadKind, TellError, TryTellError};
 
 /// Says that a future was woken.
 struct Woken(Note<()>);
@@ -236,7 +236,7 @@ fn m20_an_effect_stands_in_line_at_its_target_whatever_waits_in_the_outbox_befor
     let actor = started(&runtime, "teller/a", &code.build());
     wait(actor.tell_raw(tag("Go"), vec![])).expect("there is room");
     until("it waits for the one", || actor.info().outbox_effects == 1 && actor.info().handled == 1);
-    actor.restart().expect("it is at rest");
+    actor.restart(Begin::Declared).expect("it is at rest");
     until("it waits for the other too", || actor.info().outbox_effects == 2);
     soon.resume("test");
     until("it is told", || soon.info().handled == 2);

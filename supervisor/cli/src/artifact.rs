@@ -1,20 +1,26 @@
 //! `teneral artifact`: what a library says of itself, and whether this host would let it in. None of its code runs.
 
 use crate::failure::Failure;
-use crate::host::artifact::{self, List, Push, Remove};
+use crate::host::Host;
+use crate::host::OfVersion;
+use crate::host::artifact::{self, List, Push};
+use crate::host::marks;
 use crate::output::{print, print_json};
 use crate::table::columns;
 use semver::Version;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use teneral::api::wire::{ArtifactDetail, Refusal};
+use teneral::contract::addr::is_kind;
+use teneral::contract::spell::spelled;
 use teneral::loader::{Check, Gate, GateError, Policy, Release, UnsignedRecord, elf};
 use teneral::{Digest, Manifest, digest_of};
 
 /// What to do with a library.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Print what a library says of itself: kind, version, schemas, messages
+    /// Print what a library says of itself, a file or one of the host's store: kind, version, state, messages, fields
     Inspect(Inspect),
     /// Say whether this host would load a library, and if not, which check refuses it
     Verify(Verify),
@@ -23,17 +29,24 @@ pub(crate) enum Command {
     /// List what a host's store holds
     List(List),
     /// Take a version out of a host's store; refused while an actor, a default or an upgrade needs it
-    Remove(Remove),
+    Remove(OfVersion),
+    /// Take a version out of quarantine, in this process and for the next: where its code was not to blame
+    Pardon(OfVersion),
+    /// Take what is left of the high-water marks for all there is, where a part of the store was lost (STORE-MARKS)
+    AcceptMarks(marks::Accept),
 }
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// The library
-    file: PathBuf,
-    /// Print one JSON object, the whole manifest in it
-    #[arg(long)]
-    json: bool,
+    /// The library's file; or, of the host's store, its SHA-256 or its kind
+    #[arg(value_name = "FILE|SHA256|KIND")]
+    what: PathBuf,
+    /// The version, behind a kind
+    version: Option<Version>,
+    /// Where the host's store is asked, and how to print: --json has the whole manifest in one object
+    #[command(flatten)]
+    host: Host,
 }
 
 /// What to check, and against which record.
@@ -58,13 +71,14 @@ pub(crate) struct Verify {
 /// What is known of a library before any of it runs.
 #[derive(Debug, Serialize)]
 struct Inspected {
-    file: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
     bytes: u64,
     sha256: Digest,
     constructors: u64,
     needed: Vec<String>,
     /// Why this host would not load it.
-    refused: Option<Refused>,
+    refused: Option<Refusal>,
     manifest: Manifest,
 }
 
@@ -75,20 +89,11 @@ struct Verdict {
     kind: Option<String>,
     version: Option<Version>,
     sha256: Option<Digest>,
-    refused: Option<Refused>,
+    refused: Option<Refusal>,
 }
 
-#[derive(Debug, Serialize)]
-struct Refused {
-    code: &'static str,
-    cause: String,
-    hint: &'static str,
-}
-
-impl From<&GateError> for Refused {
-    fn from(error: &GateError) -> Self {
-        Self { code: error.code(), cause: error.to_string(), hint: error.hint() }
-    }
+fn refusal(error: &GateError) -> Refusal {
+    Refusal { code: error.code().to_owned(), cause: error.to_string(), hint: error.hint().to_owned() }
 }
 
 /// Runs the command.
@@ -102,6 +107,8 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
         Command::Push(options) => artifact::push(options),
         Command::List(options) => artifact::list(options),
         Command::Remove(options) => artifact::remove(options),
+        Command::Pardon(options) => artifact::pardon(options),
+        Command::AcceptMarks(options) => marks::accept(options),
     }
 }
 
@@ -124,13 +131,46 @@ struct Named {
     error: GateError,
 }
 
-fn inspect(options: &Inspect) -> Result<ExitCode, Failure> {
-    let file = &options.file;
+/// What a library says of itself, if it can be read; whether it is let in is another matter.
+pub(crate) fn manifest(file: &Path) -> Option<Manifest> {
+    let within = std::fs::metadata(file).is_ok_and(|found| found.len() <= Policy::standard().bytes_max);
+    let bytes = std::fs::read(file).ok().filter(|_| within)?;
+    let elf = elf::read(&bytes).ok()?;
+    Manifest::parse(elf.manifests.first()?).ok()
+}
+
+fn inspect(Inspect { what, version, host }: &Inspect) -> Result<ExitCode, Failure> {
+    // A file that is there is meant, whatever else is called so.
+    let digest = what.to_str().and_then(|text| text.parse::<Digest>().ok()).filter(|_| !what.exists());
+    match (version, digest) {
+        (None, None) => inspect_file(what, host),
+        (Some(version), _) => artifact::inspect(host, what.to_str().unwrap_or_default(), version).and_then(shown(host)),
+        (None, Some(digest)) => artifact::inspect_digest(host, digest).and_then(shown(host)),
+    }
+}
+
+/// Prints what the host says of an artifact.
+fn shown(host: &Host) -> impl Fn(ArtifactDetail) -> Result<ExitCode, Failure> {
+    |detail| {
+        let ArtifactDetail { sha256, bytes, constructors, needed, refused, manifest } = detail;
+        let manifest = serde_json::from_value(manifest).map_err(|error| {
+            let hint = "look whether the host is of this version: teneral status";
+            Failure::new("CTL-ANSWER", &error, "nothing was changed", hint).about("the host's answer makes no sense")
+        })?;
+        host.print(&Inspected { file: None, bytes, sha256, constructors, needed, refused, manifest }, describe)
+    }
+}
+
+fn inspect_file(file: &Path, host: &Host) -> Result<ExitCode, Failure> {
     let refused = gate().verify(file, None).err();
     // What cannot be opened, or is no ELF file with one manifest, says nothing of itself.
     let unreadable = |error: &GateError| error.check <= Check::Elf;
     if let Some(error) = refused.as_ref().filter(|error| unreadable(error)) {
-        return Err(failed(file, error));
+        let failure = failed(file, error);
+        // A kind alone, more often than a file that is gone.
+        let is_kind = file.to_str().is_some_and(is_kind) && !file.exists();
+        let hint = format!("name the file; or a version of the host's store: teneral kind show {}", file.display());
+        return Err(if is_kind { failure.hinting(&hint) } else { failure });
     }
     let again = |check: Check, text: String| failed(file, &GateError { check, text });
     let bytes = std::fs::read(file).map_err(|error| again(Check::File, error.to_string()))?;
@@ -143,20 +183,15 @@ fn inspect(options: &Inspect) -> Result<ExitCode, Failure> {
         (None, None) => return Err(again(Check::NoManifest, "the file changed while it was read".to_owned())),
     };
     let inspected = Inspected {
-        file: file.display().to_string(),
+        file: Some(file.display().to_string()),
         bytes: bytes.len() as u64,
         sha256: digest_of(&bytes),
         constructors: elf.constructors,
         needed: elf.needed,
-        refused: refused.as_ref().map(Refused::from),
+        refused: refused.as_ref().map(refusal),
         manifest,
     };
-    if options.json {
-        print_json(&inspected)?;
-    } else {
-        print(describe(&inspected))?;
-    }
-    Ok(ExitCode::SUCCESS)
+    host.print(&inspected, describe)
 }
 
 fn describe(inspected: &Inspected) -> String {
@@ -166,8 +201,8 @@ fn describe(inspected: &Inspected) -> String {
         [] => "none".to_owned(),
         entries => entries.iter().map(|entry| entry.schema.to_string()).collect::<Vec<_>>().join(", "),
     };
-    let mut rows = vec![
-        ("file", file.clone()),
+    let mut rows: Vec<(&str, String)> = file.iter().map(|file| ("file", file.clone())).collect();
+    rows.extend([
         ("sha256", sha256.to_string()),
         ("bytes", bytes.to_string()),
         ("actor", format!("{kind} {version}")),
@@ -179,20 +214,25 @@ fn describe(inspected: &Inspected) -> String {
         ("migrates from", schemas(&state.from)),
         ("downgrades to", schemas(&state.down)),
         ("requires", if manifest.requires.is_empty() { "nothing".to_owned() } else { manifest.requires.join(", ") }),
-    ];
+        ("starts from", spelled(&manifest.args.shape)),
+        ("state", spelled(&state.shape)),
+    ]);
     for message in &manifest.messages {
         let upcasts = match message.also.len() {
             0 => String::new(),
             older => format!("  reads {older} older shapes"),
         };
-        let reply = message.reply.as_ref().map_or_else(String::new, |reply| format!("  replies {}", reply.fingerprint));
-        rows.push(("message", format!("{}  {}{upcasts}{reply}", message.name, message.fingerprint)));
+        let (verb, reply) = match &message.reply {
+            None => ("tell", String::new()),
+            Some(reply) => ("ask", format!(" -> {}", spelled(&reply.shape))),
+        };
+        rows.push((verb, format!("{} {}{reply}{upcasts}", message.name, spelled(&message.shape))));
     }
     rows.push((
         "gate",
         match refused {
             None => "lets it in".to_owned(),
-            Some(Refused { code, cause, .. }) => format!("refuses it: [{code}] {cause}"),
+            Some(Refusal { code, cause, .. }) => format!("refuses it: [{code}] {cause}"),
         },
     ));
     columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
@@ -208,7 +248,7 @@ fn verify(options: &Verify) -> Result<ExitCode, Failure> {
             kind: None,
             version: None,
             sha256: None,
-            refused: checked.as_ref().err().map(Refused::from),
+            refused: checked.as_ref().err().map(refusal),
         };
         if let Ok(Release { kind, version, digest }) = &checked {
             (verdict.kind, verdict.version, verdict.sha256) =

@@ -1,6 +1,7 @@
 //! A failure as the terminal shows it: a stable code, what happened, why, what stands now, and what to do.
 //!
-//! The causes are printed here and nowhere else, once.
+//! The causes are printed here and nowhere else, once: in lines for people, and to a program, which says `--json`, as
+//! one object on a line of its own.
 
 use serde_json::{Value, json};
 use std::error::Error;
@@ -31,7 +32,7 @@ enum Exit {
     Usage = 2,
     /// No host serves there, or not now, as systemctl says it.
     Down = 3,
-    /// The host did not answer within the command's `--timeout`.
+    /// The host did not answer in time: within the command's `--timeout`, or before it showed no life for too long.
     Late = 4,
     /// Somebody pressed ^C, as a shell says it.
     Interrupted = 130,
@@ -70,6 +71,31 @@ impl Failure {
         let mut failure = Self::of_many("CLI-INTERRUPTED", what, Vec::new(), now, hint);
         failure.0.exit = Exit::Interrupted;
         failure
+    }
+
+    /// A command that no verb takes, as clap says it.
+    pub(crate) fn mistyped(error: &clap::Error) -> Self {
+        let said = error.render().to_string();
+        let said = said.trim_start_matches("error: ");
+        let (what, usage) = said.split_once("\n\nUsage: ").unwrap_or((said, ""));
+        let usage = usage.lines().next().map_or("teneral --help", str::trim);
+        let what = what.split_once("\n\nFor more information").map_or(what, |(what, _)| what);
+        let what = what.split_whitespace().collect::<Vec<_>>().join(" ");
+        let hint = if usage.is_empty() { "teneral --help".to_owned() } else { format!("it is used so: {usage}") };
+        Self::of_many("CLI-USAGE", what, Vec::new(), "nothing was done", hint).usage()
+    }
+
+    /// Says it on stderr, as whoever typed the command reads it; what the process then ends with.
+    pub(crate) fn report(&self) -> ExitCode {
+        match wants_json() {
+            true => {
+                let mut error = self.to_json();
+                error["exit"] = (self.0.exit as u8).into();
+                eprintln!("{}", json!({ "error": error }));
+            }
+            false => eprintln!("{self}"),
+        }
+        ExitCode::from(self.0.exit as u8)
     }
 
     /// The same, with what it is about before what happened.
@@ -124,16 +150,20 @@ impl Failure {
         let Parts { code, what, causes, now, hint, .. } = &*self.0;
         json!({ "code": code, "what": what, "causes": causes, "now": now, "hint": hint })
     }
+}
 
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(self.0.exit as u8)
-    }
+/// Whether a program reads this command: it says so also where the rest of what it says makes no sense.
+pub(crate) fn wants_json() -> bool {
+    std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json")
 }
 
 /// What a host says.
 impl From<ApiError> for Failure {
     fn from(error: ApiError) -> Self {
         let exit = match (&*error.code, error.status) {
+            ("CTL-SILENT", _) => {
+                return Self::from(ApiError { code: "CLI-TIMEOUT".into(), ..error }).late();
+            }
             ("CTL-DOWN" | "CTL-BETWEEN" | "CTL-STARTING" | "CTL-STOPPING", _) => Exit::Down,
             (_, 400 | 404) => Exit::Usage,
             _ => Exit::Off,

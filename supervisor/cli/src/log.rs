@@ -4,9 +4,10 @@ use crate::config::Format;
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
-/// What `RUST_LOG` asks for, or `usual`; also what plugins log.
+/// What `RUST_LOG` asks for, or `usual`; also what plugins log. To a program as JSON, as all else on stderr.
 pub(crate) fn usual(usual: &str) {
-    start(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual)), Format::Text);
+    let format = if crate::failure::wants_json() { Format::Json } else { Format::Text };
+    start(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual)), format);
 }
 
 /// As a host's configuration says.

@@ -1,7 +1,7 @@
-//! The terminal of teneral: data to stdout, all else to stderr.
+//! The terminal of teneral: data to stdout, all else to stderr; with `--json` an error is one JSON object on a line.
 //!
 //! Exit codes: 0, 1 when something is off, 2 when the command cannot be done as it was typed, 3 when no host serves, or
-//! not yet, or not any more, 4 when a host did not answer within `--timeout`, 130 when it was interrupted.
+//! not yet, or not any more, 4 when a host did not answer in time, 130 when it was interrupted.
 #![forbid(unsafe_code)]
 
 mod artifact;
@@ -24,6 +24,7 @@ mod table;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use failure::Failure;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -64,6 +65,9 @@ enum Command {
     /// Move a host's actors to another version while they live
     #[command(subcommand)]
     Upgrade(host::upgrade::Command),
+    /// Look at the versions that run in processes of their own
+    #[command(subcommand)]
+    Module(host::module::Command),
     /// Look at who had a host do what, and what came of it
     #[command(subcommand)]
     Audit(host::audit::Command),
@@ -91,8 +95,18 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let matches = help::explained(Arguments::command()).get_matches_from(typed());
-    let command = Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit()).command;
+    // A module's own words, and those of its actors' code, go where its output goes.
+    if teneral::is_module_process() {
+        log::usual("info");
+    }
+    teneral::trial_hook();
+    let matches = help::explained(Arguments::command()).try_get_matches_from(typed());
+    let command = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
+        Ok(Arguments { command }) => command,
+        // What was asked to be printed, as `--help`, is none.
+        Err(error) if failure::wants_json() && error.exit_code() != 0 => return Failure::mistyped(&error).report(),
+        Err(error) => error.exit(),
+    };
     match command {
         // What its bad versions say in their panics stands in the report; in between it would tear the view.
         Command::Demo(_) => log::usual("error,teneral_loader::host=off"),
@@ -111,6 +125,7 @@ fn main() -> ExitCode {
         Command::Artifact(command) => artifact::run(&command),
         Command::Actor(command) => host::actor::run(command),
         Command::Kind(command) => host::kind::run(command),
+        Command::Module(command) => host::module::run(&command),
         Command::Audit(command) => host::audit::run(&command),
         Command::DeadLetter(command) => host::dead_letter::run(&command),
         Command::Apply(options) => host::apply::run(&options),
@@ -126,10 +141,7 @@ fn main() -> ExitCode {
             output::print(String::from_utf8_lossy(&script)).map(|()| ExitCode::SUCCESS)
         }
     };
-    done.unwrap_or_else(|failure| {
-        eprintln!("{failure}");
-        failure.exit_code()
-    })
+    done.unwrap_or_else(|failure| failure.report())
 }
 
 /// The arguments, without the `--` of `cargo demo -- --rate 0`: the alias has passed its own before.

@@ -6,7 +6,7 @@ use crate::host::key;
 use crate::output::{print, print_json};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -111,12 +111,17 @@ struct FileError {
 }
 
 pub(crate) fn on_file(act: &'static str, path: &Path, source: std::io::Error) -> Failure {
+    let full = matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
     let error = FileError { act, path: path.to_owned(), source };
     let now = match act {
         "read" => "nothing was done",
         _ => "it may be there in part; nothing else was written after it",
     };
-    Failure::new("CLI-FILE", &error, now, "look at the path and at its permissions").usage()
+    // Nothing was wrong with what was typed where the disk has no room for it.
+    match full {
+        true => Failure::new("CLI-FILE", &error, now, "make room on that disk, and ask for it again"),
+        false => Failure::new("CLI-FILE", &error, now, "look at the path and at its permissions").usage(),
+    }
 }
 
 pub(crate) fn not_trusted(error: &TrustError) -> Failure {
@@ -302,4 +307,18 @@ fn check(file: &Path, keys: &[TrustedKey]) -> Result<Vouched, Failure> {
     let about = vouched.release.is_about(verified.manifest(), verified.digest(), verified.bytes());
     about.and_then(|()| vouched.release.is_current(now)).map_err(|error| not_trusted(&error))?;
     Ok(vouched)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_mistake_of_whoever_typed_the_command() {
+        let full = on_file("write", Path::new("a.key"), ErrorKind::StorageFull.into());
+        assert_eq!(full.to_json()["hint"], "make room on that disk, and ask for it again");
+        assert_eq!(full.report(), ExitCode::from(1));
+        let denied = on_file("write", Path::new("a.key"), ErrorKind::PermissionDenied.into());
+        assert_eq!(denied.report(), ExitCode::from(2));
+    }
 }

@@ -7,13 +7,14 @@
 use crate::elf::{self, Elf, ElfError, Export, Trait};
 use crate::seal::{SealError, Sealed, seal, seal_path};
 use crate::verified::Verified;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use teneral_abi as abi;
 use teneral_contract::manifest::ManifestError;
 use teneral_contract::{Digest, Manifest};
 
 /// What a release says of an artifact: who it is and which bytes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Release {
     /// The actor kind.
     pub kind: String,
@@ -42,8 +43,8 @@ impl Trust for UnsignedRecord {
     }
 }
 
-/// What the gate goes by.
-#[derive(Debug, Clone)]
+/// What the gate goes by. It crosses to the process that tries code first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Policy {
     /// Largest file, in bytes.
     pub bytes_max: u64,

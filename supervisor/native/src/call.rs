@@ -3,13 +3,16 @@
 //! The work is dropped when its asker waits no longer, when the actor stops, and when the host does; whoever waits is
 //! told.
 
+use crate::line::Turn;
 use crate::streams::{Sink, Streams};
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use teneral_contract::{Addr, AskError, Wire};
 use teneral_runtime::Later;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 /// One message's work.
 #[derive(Debug)]
@@ -17,24 +20,31 @@ pub struct Call {
     later: Later,
     sender: Option<Addr>,
     streams: Arc<Streams>,
-    place: Option<OwnedSemaphorePermit>,
+    seat: Seat,
+    turn: Option<Turn>,
 }
 
 impl Call {
-    pub(crate) const fn new(
-        later: Later,
-        sender: Option<Addr>,
-        streams: Arc<Streams>,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Self {
-        Self { later, sender, streams, place }
+    pub(crate) const fn new(later: Later, sender: Option<Addr>, streams: Arc<Streams>, seat: Seat) -> Self {
+        Self { later, sender, streams, seat, turn: None }
     }
 
     /// Waits until it has its place among the work under way.
-    pub(crate) async fn seated(&mut self, places: Arc<Semaphore>) {
-        if self.place.is_none() {
-            self.place = places.acquire_owned().await.ok();
-        }
+    pub(crate) async fn seated(&mut self) {
+        self.seat.taken().await;
+    }
+
+    /// Its turn in the line of its sender's messages.
+    pub(crate) fn has(&mut self, turn: Option<Turn>) {
+        self.turn = turn;
+    }
+
+    /// Keeps the sender's next message waiting for as long as it is kept: for work on a thread, which goes on when this
+    /// future is dropped because nobody waits any more. `None` where the message's order is
+    /// [`Order::Begun`](crate::Order::Begun).
+    #[must_use]
+    pub fn turn(&self) -> Option<Turn> {
+        self.turn.clone()
     }
 
     /// The actor that sent the message; `None` when it is from outside all actors: from the host's own program or its
@@ -90,8 +100,49 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         // Its place first: the actor that goes on finds it.
-        drop(self.place.take());
+        self.seat = Seat::None;
         self.later.go_on();
+    }
+}
+
+/// A place among the work under way, or the wait for one.
+pub(crate) enum Seat {
+    Taken {
+        _place: OwnedSemaphorePermit,
+    },
+    /// In the semaphore's line already: whoever comes later comes after it.
+    Waited(Pin<Box<dyn Future<Output = Result<OwnedSemaphorePermit, AcquireError>> + Send + Sync>>),
+    None,
+}
+
+impl Seat {
+    /// Gets in line at once, though it is waited for later.
+    pub(crate) fn of(places: Arc<Semaphore>) -> Self {
+        let mut seat = Box::pin(places.acquire_owned());
+        match seat.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(place) => Self::with(place),
+            Poll::Pending => Self::Waited(seat),
+        }
+    }
+
+    fn with(place: Result<OwnedSemaphorePermit, AcquireError>) -> Self {
+        place.map_or(Self::None, |place| Self::Taken { _place: place })
+    }
+
+    async fn taken(&mut self) {
+        if let Self::Waited(seat) = self {
+            *self = Self::with(seat.await);
+        }
+    }
+}
+
+impl fmt::Debug for Seat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Taken { .. } => "Taken",
+            Self::Waited(_) => "Waited",
+            Self::None => "None",
+        })
     }
 }
 

@@ -2,12 +2,18 @@
 //!
 //! A turn decodes the message, takes a place among the work under way and what is owed with it, and returns. When no
 //! place is left, the cell takes no message until there is one: what waits, waits in its mailbox, whose bound holds
-//! senders up. The tokio is the host's own: what blocks there strands nobody else.
+//! senders up. One sender's messages wait for their turns (`line`), each with its place. The tokio is the host's own:
+//! what blocks there strands nobody else.
 
-use crate::call::{Call, Refused};
+use crate::call::{Call, Refused, Seat};
+use crate::line::{Before, Lines, Order, Turn};
 use crate::streams::Streams;
 use std::fmt;
+use std::future::poll_fn;
+use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use teneral_contract::manifest::ManifestError;
 use teneral_contract::parts::{BodyParts, ManifestParts, StateParts};
@@ -20,10 +26,17 @@ use teneral_runtime::{ActorOptions, Start, StartArgs};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Semaphore, watch};
 
-/// An asynchronous actor of the host. One value handles all messages, several at a time.
+/// An asynchronous actor of the host. One value handles all messages: those of different senders side by side, those of
+/// one sender in the order they were sent.
 pub trait Native: Send + Sync + 'static {
     /// What it handles: an enum that derives `Message`.
     type Message: Message;
+
+    /// When the next message of this one's sender may begin. Without a word: when this one's work has ended.
+    fn order(&self, message: &Self::Message) -> Order {
+        let _ = message;
+        Order::Finished
+    }
 
     /// One message. It may await whatever it needs; it is dropped when whoever asked waits no longer, and when the
     /// actor or the host stops. Whoever asked and got no reply is told so.
@@ -121,6 +134,14 @@ pub enum NotNative {
     /// The machine gave no thread to work on.
     #[error("no thread to work on")]
     NoThread(#[source] std::io::Error),
+    /// The HTTP client cannot trust what a file says.
+    #[error("{path:?} has no CA certificates to trust: {why}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The host has ended.
     #[error("the host has ended")]
     Ended,
@@ -201,6 +222,7 @@ impl<N: Native> Provider for NativeProvider<N> {
             native: Arc::clone(&self.native),
             places: Arc::new(Semaphore::new(limits.work_max.max(1))),
             streams: Streams::new(limits.streams_max, tokio.clone(), quiet),
+            lines: Lines::new(),
             tokio,
             alive: watch::Sender::new(()),
         }))
@@ -246,6 +268,7 @@ struct Instance<N> {
     native: Arc<N>,
     places: Arc<Semaphore>,
     streams: Arc<Streams>,
+    lines: Lines,
     tokio: Handle,
     /// Dropped with the instance: then all its work is.
     alive: watch::Sender<()>,
@@ -266,15 +289,21 @@ impl<N: Native> Behaviour for Instance<N> {
         let Cause::Message = call.cause else { return Ok(()) };
         let message = N::Message::decode(call.index, call.tag.fingerprint, call.body);
         let message = message.map_err(|error| Fault::new(FaultKind::Decode, error.to_string()))?;
-        // None where two that ended at once have both woken the cell: this one waits for its place in hand.
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
         let later = effects.later(call.sender)?;
-        if self.places.available_permits() == 0 {
+        // Waited for where two that ended at once have both woken the cell.
+        let seat = Seat::of(Arc::clone(&self.places));
+        if self.places.available_permits() == 0 && !cfg!(feature = "bug-m17") {
             later.hold_up();
         }
-        let call = Call::new(later, call.sender.cloned(), Arc::clone(&self.streams), place);
-        let (native, places) = (Arc::clone(&self.native), Arc::clone(&self.places));
-        self.tokio.spawn(work(native, places, message, call, self.alive.subscribe()));
+        let (before, turn) = match (call.sender, later.shape()) {
+            (Some(sender), _) => self.lines.of_actor(sender),
+            (None, None) => self.lines.told(),
+            (None, Some(_)) => self.lines.asked(),
+        };
+        let before = before.filter(|_| !cfg!(feature = "bug-m18"));
+        let call = Call::new(later, call.sender.cloned(), Arc::clone(&self.streams), seat);
+        let work = work(Arc::clone(&self.native), message, call, self.alive.subscribe(), before, turn);
+        self.tokio.spawn(work);
         Ok(())
     }
 
@@ -285,27 +314,62 @@ impl<N: Native> Behaviour for Instance<N> {
 
 async fn work<N: Native>(
     native: Arc<N>,
-    places: Arc<Semaphore>,
     message: N::Message,
     mut call: Call,
     mut alive: watch::Receiver<()>,
+    mut before: Option<Before>,
+    turn: Turn,
 ) {
-    call.seated(places).await;
-    let until = call.remaining();
+    let (until, mut turn) = (call.remaining(), Some(turn));
     let done = tokio::select! {
-        done = in_time(until, native.handle(message, &mut call)) => done,
+        done = in_time(until, handled(&*native, message, &mut call, before.as_mut(), &mut turn)) => done,
         // Never sent to: it ends with the instance.
         _ = alive.changed() => Err(AskError::Stopped),
     };
     if let Err(why) = done {
         call.refuse(why);
     }
+    drop(call);
+    // Given up before it was its turn: the next one still waits for whoever is at work.
+    if let (Some(before), Some(_)) = (&mut before, &turn) {
+        before.over().await;
+    }
 }
 
-async fn in_time(until: Option<Duration>, work: impl Future<Output = Result<(), Refused>>) -> Result<(), AskError> {
-    let done = match until {
-        None => work.await,
-        Some(until) => tokio::time::timeout(until, work).await.map_err(|_| AskError::Timeout)?,
+/// One message, when it is its turn and has its place; then it takes its turn.
+async fn handled<N: Native>(
+    native: &N,
+    message: N::Message,
+    call: &mut Call,
+    before: Option<&mut Before>,
+    turn: &mut Option<Turn>,
+) -> Result<(), AskError> {
+    if let Some(before) = before {
+        before.over().await;
+    }
+    call.seated().await;
+    // Whoever asked has heard so, though no timer has fired here yet.
+    if call.remaining().is_some_and(|left| left.is_zero()) {
+        return Err(AskError::Timeout);
+    }
+    let turn = turn.take();
+    if native.order(&message) == Order::Finished {
+        call.has(turn);
+        return native.handle(message, call).await.map_err(AskError::from);
+    }
+    let mut handling = pin!(native.handle(message, call));
+    let begun = poll_fn(|context| Poll::Ready(handling.as_mut().poll(context))).await;
+    drop(turn);
+    let done = match begun {
+        Poll::Ready(done) => done,
+        Poll::Pending => handling.await,
     };
     done.map_err(AskError::from)
+}
+
+async fn in_time(until: Option<Duration>, work: impl Future<Output = Result<(), AskError>>) -> Result<(), AskError> {
+    match until {
+        None => work.await,
+        Some(until) => tokio::time::timeout(until, work).await.map_err(|_| AskError::Timeout)?,
+    }
 }

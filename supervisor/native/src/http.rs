@@ -1,11 +1,13 @@
 //! `native/http-client`: one request, one answer, within bounds of time and size.
 //!
-//! A redirect is an answer: where it leads may not be granted. Connections are kept and used again; the certificates
-//! that count are the machine's.
+//! A redirect is an answer: where it leads may not be granted. Connections are kept and used again; which certificates
+//! count is `tls`'s.
 
 use crate::call::{Call, Refused};
 use crate::grants::Grants;
 use crate::host::Native;
+use crate::line::Order;
+use crate::tls::{self, Roots};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -41,25 +43,26 @@ type Secure = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 pub(crate) struct HttpClient {
     grants: Arc<Grants>,
     message_bytes_max: usize,
+    roots: Roots,
     plain: Plain,
     /// Made when it is first needed: it reads the machine's certificates.
     secure: OnceLock<Result<Secure, String>>,
 }
 
 impl HttpClient {
-    pub(crate) fn new(grants: Arc<Grants>, message_bytes_max: usize) -> Self {
+    pub(crate) fn new(grants: Arc<Grants>, message_bytes_max: usize, roots: Roots) -> Self {
         let plain = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_MAX)
             .build(HttpConnector::new());
-        Self { grants, message_bytes_max, plain, secure: OnceLock::new() }
+        Self { grants, message_bytes_max, roots, plain, secure: OnceLock::new() }
     }
 
     fn secure(&self) -> Result<&Secure, Refused> {
         let made = self.secure.get_or_init(|| {
-            let roots = HttpsConnectorBuilder::new().with_native_roots();
-            let connector = roots.map_err(|error| error.to_string())?.https_only().enable_http1().build();
+            let trusting = HttpsConnectorBuilder::new().with_tls_config(self.roots.client()?);
+            let connector = trusting.https_only().enable_http1().build();
             Ok(Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(IDLE)
@@ -74,10 +77,14 @@ impl HttpClient {
         let body_bytes_max = asked.min(self.message_bytes_max.saturating_sub(HEAD_BYTES));
         let request = request(fetch)?;
         let uri = request.uri();
-        let secure = uri.scheme_str() == Some("https");
+        let (secure, host) = (uri.scheme_str() == Some("https"), uri.host().unwrap_or_default().to_owned());
         let port = uri.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        self.grants.http(call.sender(), uri.host().unwrap_or_default(), port)?;
+        self.grants.http(call.sender(), &host, port)?;
         let answer = if secure { self.secure()?.request(request).await } else { self.plain.request(request).await };
+        let answer = answer.map_err(|error| match tls::why(&error, &host) {
+            Some(why) => Refused::failed(why),
+            None => Refused::from(error),
+        });
         let (head, body) = answer?.into_parts();
         let body = whole(body, body_bytes_max).await?;
         Ok(Response { status: head.status.as_u16(), headers: headers(&head.headers), body: body.to_vec().into() })
@@ -86,6 +93,11 @@ impl HttpClient {
 
 impl Native for HttpClient {
     type Message = Message;
+
+    /// One that waits for a slow server keeps none from another server.
+    fn order(&self, _: &Message) -> Order {
+        Order::Begun
+    }
 
     async fn handle(&self, Message::Fetch(fetch): Message, call: &mut Call) -> Result<(), Refused> {
         let asked = fetch.timeout_ms.map_or(TOLD_TIMEOUT, Duration::from_millis);
@@ -98,7 +110,7 @@ impl Native for HttpClient {
 }
 
 async fn whole(body: Incoming, bytes_max: usize) -> Result<Bytes, Refused> {
-    let whole = Limited::new(body, bytes_max).collect().await;
+    let whole = Limited::new(body, if cfg!(feature = "bug-r11") { usize::MAX } else { bytes_max }).collect().await;
     whole.map(http_body_util::Collected::to_bytes).map_err(|error| match error.is::<LengthLimitError>() {
         true => Refused::failed(format!("the answer's body is over the limit of {bytes_max} bytes")),
         false => Refused::from(Boxed(error)),

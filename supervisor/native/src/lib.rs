@@ -34,10 +34,10 @@
 //! ```
 //!
 //! * [`host`]: how one becomes an actor, and the tokio that they work on
-//! * [`call`]: what a message's work may do
+//! * [`call`]: what a message's work may do; `line`: what it waits for
 //! * [`grants`]: which kinds may use what
 //! * [`routes`]: which request from outside is which message
-//! * `http`, `file`, `clock`: those that are built in
+//! * `http`, `file`, `clock`: those that are built in; `tls`: which certificates `http` takes
 #![forbid(unsafe_code)]
 
 pub mod call;
@@ -46,33 +46,43 @@ mod file;
 pub mod grants;
 pub mod host;
 mod http;
+mod line;
 pub mod routes;
 mod streams;
+mod tls;
 
 pub use call::{Call, Refused};
 pub use grants::{FileAct, Grant, GrantError, Grants};
 pub use host::{Host, Limits, Native, NotNative};
+pub use line::{Order, Turn};
 pub use streams::{Gone, Sink};
 
+use std::path::Path;
 use std::sync::Arc;
 use teneral_native_api as api;
 use teneral_runtime::Start;
 
 /// Every code of this crate with its title, in order of the alphabet.
 pub const CODES: &[(&str, &str)] = &[
+    ("NATIVE-CA", "a file of CA certificates that is none"),
     ("NATIVE-DENIED", "an actor may not do what it asked for"),
     ("NATIVE-FOLLOW", "a file that cannot be followed for the moment"),
 ];
 
 /// The native actors that every host has, with what is granted to whom. `message_bytes_max` is the runtime's bound: an
-/// answer is no larger.
+/// answer is no larger. `ca_file` has certificates, in PEM, of CAs that the HTTP client trusts besides the machine's.
 ///
 /// # Errors
-/// [`NotNative::Ended`].
-pub fn built_in(host: &Host, grants: Grants, message_bytes_max: usize) -> Result<[Start; 3], NotNative> {
-    let grants = Arc::new(grants);
+/// [`NotNative::Ended`], [`NotNative::CaFile`].
+pub fn built_in(
+    host: &Host,
+    grants: Grants,
+    message_bytes_max: usize,
+    ca_file: Option<&Path>,
+) -> Result<[Start; 3], NotNative> {
+    let (grants, roots) = (Arc::new(grants), tls::Roots::of(ca_file)?);
     Ok([
-        host.start_of(api::http::NAME, http::HttpClient::new(Arc::clone(&grants), message_bytes_max))?,
+        host.start_of(api::http::NAME, http::HttpClient::new(Arc::clone(&grants), message_bytes_max, roots))?,
         host.start_of(api::file::NAME, file::Files { grants: Arc::clone(&grants) })?,
         host.start_of(api::clock::NAME, clock::Clock { grants })?,
     ])

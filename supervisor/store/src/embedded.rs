@@ -10,7 +10,9 @@ use crate::envelope::{self, FORMAT};
 use crate::lock::Lock;
 use crate::marks::MARKS;
 use crate::port::{Faults, NoFaults, Pushed, Store};
-use crate::record::{Begin, Definition, Entry, Key, Logged, Quarantined, Release, SavedState, Signed, UpgradeId};
+use crate::record::{
+    Begin, Definition, Entry, Key, Logged, ProbationOver, Quarantined, Release, SavedState, Signed, UpgradeId,
+};
 use parking_lot::Mutex;
 use redb::{ReadableTable, TableDefinition};
 use semver::Version;
@@ -37,6 +39,8 @@ const SIGNED: Table = TableDefinition::new("signed");
 const KEYS: Table = TableDefinition::new("keys");
 const STATES: Table = TableDefinition::new("states");
 const REQUESTS: Table = TableDefinition::new("requests");
+const ROLLBACKS: Table = TableDefinition::new("rollbacks");
+const ENDS: Table = TableDefinition::new("probation ends");
 
 /// Largest state that is kept over a restart of the host.
 const STATE_BYTES_MAX: u64 = 1 << 30;
@@ -375,8 +379,16 @@ impl Store for EmbeddedStore {
             };
             for (number, entry) in (next..).zip(entries) {
                 db::put(transaction, JOURNAL, &entry_key(id, number), entry)?;
-                if let Entry::Begin(Begin { request: Some(request), .. }) = entry {
-                    db::put(transaction, REQUESTS, request, &UpgradeId(id.to_owned()))?;
+                if let Entry::Probation(end) = entry {
+                    db::put(transaction, ENDS, &entry_key(id, number), end)?;
+                }
+                let Entry::Begin(Begin { request, rolls_back, .. }) = entry else { continue };
+                let own = UpgradeId(id.to_owned());
+                if let Some(request) = request {
+                    db::put(transaction, REQUESTS, request, &own)?;
+                }
+                if let Some(of) = rolls_back {
+                    db::put(transaction, ROLLBACKS, &format!("{of}/{id}"), &own)?;
                 }
             }
             Ok(())
@@ -401,6 +413,11 @@ impl Store for EmbeddedStore {
         let mut found = Vec::new();
         while found.len() < count_max {
             let Some((key, last)) = self.db.last_before::<Entry>(JOURNAL, &until)? else { break };
+            // What came after the end says nothing of how it ended.
+            if matches!(last, Entry::Probation(_)) {
+                until = key;
+                continue;
+            }
             let Some((id, _)) = key.split_once('/') else { break };
             let first = self.db.get(JOURNAL, &entry_key(id, 0))?.unwrap_or_else(|| last.clone());
             until = format!("{id}/");
@@ -411,6 +428,16 @@ impl Store for EmbeddedStore {
 
     fn requested(&self, request: &str) -> Result<Option<UpgradeId>, StoreError> {
         self.db.get(REQUESTS, request)
+    }
+
+    fn probation_ends(&self, id: &UpgradeId) -> Result<Vec<ProbationOver>, StoreError> {
+        let (from, to) = entry_range(named(&id.0)?);
+        Ok(self.db.range(ENDS, &from, &to)?.into_iter().map(|(_, end)| end).collect())
+    }
+
+    fn rollbacks(&self, of: &UpgradeId) -> Result<Vec<UpgradeId>, StoreError> {
+        let (from, to) = entry_range(named(&of.0)?);
+        Ok(self.db.range(ROLLBACKS, &from, &to)?.into_iter().map(|(_, id)| id).collect())
     }
 
     fn define(&self, definition: &Definition) -> Result<(), StoreError> {

@@ -182,7 +182,9 @@ impl StoreError {
         match self {
             Self::Unopened { .. } => "name a directory whose parent exists and is writable",
             Self::Locked { .. } => "stop that process, or give this one a store of its own",
-            Self::Marks(_) => "restore the whole directory, or accept what is left of the marks on purpose",
+            Self::Marks(_) => {
+                "restore the whole directory; or take what is left: teneral artifact accept-marks --reason TEXT"
+            }
             Self::Newer { .. } => "run the newer teneral, or give this one a store of its own",
             Self::Corrupt { .. } => "restore the directory from a backup; the store never guesses",
             Self::Full { .. } => "make room; the next call tries again",

@@ -29,8 +29,9 @@ pub use audit::{AUDIT_ENTRIES_MAX, Audit, Audited, Ledger};
 pub use embedded::{ARTIFACT_BYTES_MAX, EmbeddedStore, digest_of};
 pub use error::{CODES, StoreError};
 pub use lock::holder_of;
+pub use marks::MarksLeft;
 pub use port::{DiskFault, DiskOp, Faults, NoFaults, Pushed, Store};
 pub use record::{
-    ActorEnd, Begin, Definition, End, Entry, Key, Lives, Logged, Move, Quarantined, Release, SavedState, Signed,
-    StepDone, StepResult, UpgradeId,
+    ActorEnd, BackDone, Begin, Definition, End, Entry, Key, Lives, Logged, Move, ProbationOver, Quarantined, Release,
+    SavedState, Signed, StepDone, StepResult, Term, UpgradeId,
 };

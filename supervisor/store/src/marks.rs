@@ -1,9 +1,9 @@
 //! The high-water marks: the highest version of each kind that was ever here, in two places, so that neither can go
 //! back alone.
 
-use crate::StoreError;
 use crate::embedded::{EmbeddedStore, HOST};
 use crate::envelope;
+use crate::{Store, StoreError};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -18,7 +18,52 @@ pub(crate) struct Marks {
     pub(crate) versions: BTreeMap<String, Version>,
 }
 
+/// What is left of the marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarksLeft {
+    /// Why they cannot be relied on; none: they can.
+    pub why: Option<String>,
+    /// The highest version of each kind, as the database has it.
+    pub in_database: Option<BTreeMap<String, Version>>,
+    /// The same as the file beside it has it.
+    pub in_file: Option<BTreeMap<String, Version>>,
+    /// The highest of both, and of what the store holds.
+    pub left: BTreeMap<String, Version>,
+}
+
 impl EmbeddedStore {
+    /// What is left of the marks, whether or not they can be relied on.
+    ///
+    /// # Errors
+    /// As every function of [`crate::Store`]; [`StoreError::Corrupt`]: the file cannot be read as one.
+    pub fn marks_left(&self) -> Result<MarksLeft, StoreError> {
+        let why = match self.known_marks() {
+            Ok(_) => None,
+            Err(StoreError::Marks(why)) => Some(why),
+            Err(error) => return Err(error),
+        };
+        let (in_database, in_file) = self.both_marks()?;
+        let left = self.highest(&in_database, &in_file)?;
+        let versions = |marks: Option<Marks>| marks.map(|marks| marks.versions);
+        Ok(MarksLeft { why, in_database: versions(in_database), in_file: versions(in_file), left })
+    }
+
+    /// The highest version of each kind of all that is known: what is here was here.
+    fn highest(
+        &self,
+        in_database: &Option<Marks>,
+        in_file: &Option<Marks>,
+    ) -> Result<BTreeMap<String, Version>, StoreError> {
+        let marks = in_database.iter().chain(in_file).flat_map(|marks| marks.versions.clone());
+        let held = self.releases()?.into_iter().map(|release| (release.kind, release.version));
+        let mut left: BTreeMap<String, Version> = BTreeMap::new();
+        for (kind, version) in marks.chain(held) {
+            let mark = left.entry(kind).or_insert_with(|| version.clone());
+            *mark = version.max(mark.clone());
+        }
+        Ok(left)
+    }
+
     fn both_marks(&self) -> Result<(Option<Marks>, Option<Marks>), StoreError> {
         const BYTES_MAX: u64 = 16 << 20;
         let in_database: Option<Marks> = self.db.get(HOST, MARKS)?;
@@ -69,14 +114,9 @@ impl EmbeddedStore {
     /// Takes what is left of them for all there is, and writes it down in both places.
     pub(crate) fn take_marks(&self) -> Result<(), StoreError> {
         let (in_database, in_file) = self.both_marks()?;
-        let mut left = in_database.unwrap_or_default();
-        let Marks { count, versions } = in_file.unwrap_or_default();
-        left.count = left.count.max(count);
-        for (kind, version) in versions {
-            let mark = left.versions.entry(kind).or_insert_with(|| version.clone());
-            *mark = version.max(mark.clone());
-        }
-        left.count += 1;
+        let versions = self.highest(&in_database, &in_file)?;
+        let count = in_database.iter().chain(&in_file).map(|marks| marks.count).max().unwrap_or(0) + 1;
+        let left = Marks { count, versions };
         self.write_marks_file(&left)?;
         self.db.put("accept the high-water marks", HOST, MARKS, &left)
     }

@@ -3,7 +3,9 @@
 //! Every write is one commit, durable when it returns. Nothing is cached above it, so what is read was committed.
 
 use crate::StoreError;
-use crate::record::{Definition, Entry, Key, Logged, Quarantined, Release, SavedState, Signed, UpgradeId};
+use crate::record::{
+    Definition, Entry, Key, Logged, ProbationOver, Quarantined, Release, SavedState, Signed, UpgradeId,
+};
 use semver::Version;
 use std::collections::BTreeMap;
 use std::{fmt, io};
@@ -80,10 +82,15 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn journal(&self, id: &UpgradeId) -> Result<Vec<Entry>, StoreError>;
     /// All upgrades, by id.
     fn upgrades(&self) -> Result<Vec<UpgradeId>, StoreError>;
-    /// The latest upgrades before `before`, newest first, at most `count_max`: how each began and its last entry.
+    /// The latest upgrades before `before`, newest first, at most `count_max`: how each began and its last entry, but
+    /// for what became of probations.
     fn latest(&self, before: Option<&UpgradeId>, count_max: usize) -> Result<Vec<Logged>, StoreError>;
+    /// What its journal says of the ends of probations, without what else is in it.
+    fn probation_ends(&self, id: &UpgradeId) -> Result<Vec<ProbationOver>, StoreError>;
     /// The upgrade that began under a request's name.
     fn requested(&self, request: &str) -> Result<Option<UpgradeId>, StoreError>;
+    /// The upgrades that began in order to take one back, oldest first; of every try, whatever came of it.
+    fn rollbacks(&self, of: &UpgradeId) -> Result<Vec<UpgradeId>, StoreError>;
 
     /// Keeps what it takes to start an actor again, in place of what was there.
     fn define(&self, definition: &Definition) -> Result<(), StoreError>;

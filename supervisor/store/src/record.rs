@@ -4,6 +4,7 @@
 
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fmt;
 use teneral_contract::{Addr, Digest, Fingerprint, Manifest};
 
@@ -148,7 +149,8 @@ impl fmt::Display for UpgradeId {
     }
 }
 
-/// One upgrade among others: its journal's first entry and its last, which are one while nothing else is written.
+/// One upgrade among others: its journal's first entry and its last, which are one while nothing else is written. What
+/// became of probations is not looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Logged {
     /// Which.
@@ -159,7 +161,8 @@ pub struct Logged {
     pub last: Entry,
 }
 
-/// One entry of an upgrade's journal. A journal is a begin, its steps, and an end unless the host died first.
+/// One entry of an upgrade's journal. A journal is a begin, its steps, and an end unless the host died first; and what
+/// became of its actors' probation, each once, whenever that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "entry", rename_all = "snake_case")]
 pub enum Entry {
@@ -169,10 +172,26 @@ pub enum Entry {
     Step(StepDone),
     /// Closes it.
     End(End),
+    /// The probation of some of its actors is over.
+    Probation(ProbationOver),
+}
+
+impl Entry {
+    /// How a journal begins.
+    #[must_use]
+    pub fn begin_of(journal: &[Self]) -> Option<&Begin> {
+        journal.iter().find_map(|entry| if let Self::Begin(begin) = entry { Some(begin) } else { None })
+    }
+
+    /// How an upgrade ended, if it did: a journal may go on, with what became of its probation.
+    #[must_use]
+    pub fn end_of(journal: &[Self]) -> Option<&End> {
+        journal.iter().find_map(|entry| if let Self::End(end) = entry { Some(end) } else { None })
+    }
 }
 
 /// Who moves whom, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Begin {
     /// When.
     pub at_unix_us: u64,
@@ -183,8 +202,45 @@ pub struct Begin {
     /// What they call their request, if they may ask again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<String>,
+    /// The upgrade that it takes back, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolls_back: Option<UpgradeId>,
+    /// How long whoever is moved is on probation after it, if at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probation: Option<Term>,
+    /// What new actors of the moved kinds got then, where they are on probation after it: a version that passes becomes
+    /// the default only in place of that.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<String, Version>,
     /// One a named actor.
     pub moves: Vec<Move>,
+}
+
+/// How long a version is on probation: as long as both say, and no longer than its host lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Term {
+    /// So long.
+    pub time_us: u64,
+    /// And so many messages.
+    pub messages: u64,
+    /// In this life of the host: a probation ends with it.
+    pub boot: u64,
+}
+
+/// Whose probation is over, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ProbationOver {
+    /// When.
+    pub at_unix_us: u64,
+    /// Whose.
+    pub actors: Vec<Addr>,
+    /// `finalised`, `rolled_back`, `superseded` by another upgrade, or `stopped` with its actor.
+    pub how: String,
+    /// Why, or who said so.
+    pub why: String,
+    /// The upgrade that took them back, or on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<UpgradeId>,
 }
 
 /// One actor's move.
@@ -263,4 +319,31 @@ pub struct ActorEnd {
     pub state_before: Option<Digest>,
     /// SHA-256 of the state after, if it changed.
     pub state_after: Option<Digest>,
+    /// Of a way back after a commit: which, and what it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<BackDone>,
+}
+
+/// What a way back after a commit did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct BackDone {
+    /// `replay`, `downgrade` or `restore`.
+    pub way: String,
+    /// Messages that came since the commit, as far as they were kept.
+    pub messages: usize,
+    /// Those that the version before had no part in.
+    pub skipped: usize,
+    /// Those that it answered with an error.
+    pub failed: usize,
+    /// Effects that had been sent and that it wanted sent.
+    pub matched: usize,
+    /// Effects that had been sent and that it would not have sent.
+    pub unsaid: usize,
+    /// Effects that it wants sent and were not: they were held, for somebody to decide.
+    pub held: usize,
+    /// Effects that were held, of this or of rollbacks before, and are dropped: they made room for these.
+    #[serde(default)]
+    pub dropped: usize,
+    /// How long it took to handle the messages anew.
+    pub replay_us: u64,
 }

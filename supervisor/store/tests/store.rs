@@ -124,18 +124,40 @@ fn keeps_journals(store: &dyn Store) {
         |before: Option<&UpgradeId>, count| -> Vec<_> { store.latest(before, count).unwrap().iter().map(of).collect() };
     let (one, ten) = ((id("up-1"), step(0), step(2)), (id("up-10"), step(9), step(9)));
     assert_eq!(latest(None, 9), [ten.clone(), one.clone()], "newest first");
-    assert_eq!((latest(None, 1), latest(Some(&id("up-10")), 9)), (vec![ten], vec![one]));
+    assert_eq!((latest(None, 1), latest(Some(&id("up-10")), 9)), (vec![ten.clone()], vec![one.clone()]));
     assert_eq!(latest(Some(&id("up-1")), 9), []);
+    let over = Entry::Probation(ProbationOver {
+        at_unix_us: 1,
+        actors: vec![],
+        how: "finalised".to_owned(),
+        why: String::new(),
+        by: None,
+    });
+    store.append(&id("up-1"), &[over.clone(), over.clone()]).unwrap();
+    assert_eq!(latest(None, 9), [ten.clone(), one.clone()], "how it ended is not what came after it");
+    assert_eq!(store.journal(&id("up-1")).unwrap(), [step(0), step(1), step(2), over.clone(), over.clone()]);
+    let ends = store.probation_ends(&id("up-1")).unwrap();
+    assert_eq!(ends.into_iter().map(Entry::Probation).collect::<Vec<_>>(), [over.clone(), over]);
+    assert_eq!(store.probation_ends(&id("up-10")).unwrap(), []);
     let begin = Begin {
         at_unix_us: 1,
         who: "me".to_owned(),
         why: String::new(),
         request: Some("monday/1".to_owned()),
+        rolls_back: None,
+        probation: None,
+        defaults: Default::default(),
         moves: vec![],
     };
-    store.append(&id("up-2"), &[Entry::Begin(begin)]).unwrap();
+    store.append(&id("up-2"), &[Entry::Begin(begin.clone())]).unwrap();
     assert_eq!(store.requested("monday/1").unwrap(), Some(id("up-2")));
     assert_eq!(store.requested("monday").unwrap(), None);
+    for back in ["up-4", "up-3"] {
+        let begin = Begin { request: None, rolls_back: Some(id("up-1")), ..begin.clone() };
+        store.append(&id(back), &[Entry::Begin(begin)]).unwrap();
+    }
+    assert_eq!(store.rollbacks(&id("up-1")).unwrap(), [id("up-3"), id("up-4")]);
+    assert_eq!(store.rollbacks(&id("up-10")).unwrap(), []);
 }
 
 fn keeps_states(store: &dyn Store, addr: &Addr) {
@@ -176,7 +198,7 @@ fn a_store_on_disk_keeps_what_it_is_given() {
     let path = temp.path().join("store");
     keeps_what_it_is_given(&EmbeddedStore::open(&path).unwrap());
     let again = EmbeddedStore::open(&path).unwrap();
-    assert_eq!(again.journal(&id("up-1")).unwrap(), [step(0), step(1), step(2)]);
+    assert_eq!(again.journal(&id("up-1")).unwrap()[..3], [step(0), step(1), step(2)]);
     assert_eq!(again.next_epoch().unwrap(), 3);
 }
 

@@ -12,13 +12,17 @@ use cart_api::{Open, v1};
 use std::time::Duration;
 use teneral::runtime::{ActorOptions, ActorRef};
 use teneral::{ASK_TIMEOUT, AskError, Launch, System, SystemError};
+use tokio::signal::unix::{SignalKind, signal};
 
 const DIR: &str = ".teneral";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    teneral::trial_hook();
     let listen = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
     let library = std::env::args().nth(2).unwrap_or_else(|| "target/debug/examples/libcart_v1.so".to_owned());
+    // Ended by neither without a word: the states are kept at the end, and nowhere else.
+    let (mut ended, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let system = System::open(DIR)?;
     if system.default_version("cart")?.is_none() {
         let release = system.push(library).await?;
@@ -28,7 +32,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let shop = Router::new().route("/carts/{customer}", get(view).post(put)).with_state(system.clone());
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("carts on http://{}", listener.local_addr()?);
-    let told_to_stop = async { drop(tokio::signal::ctrl_c().await) };
+    let told_to_stop = async move {
+        tokio::select! { _ = ended.recv() => {}, _ = interrupted.recv() => {} }
+    };
     tokio::select! {
         served = axum::serve(listener, shop).with_graceful_shutdown(told_to_stop) => served?,
         never = system.serve(DIR) => match never? {},

@@ -9,6 +9,7 @@ use teneral::{System, UpgradeOptions};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    teneral::trial_hook();
     let libraries = std::env::args().nth(1).unwrap_or_else(|| "target/debug/examples".to_owned());
     let dir = tempfile::tempdir()?;
     let system = System::open(dir.path().join("store"))?;

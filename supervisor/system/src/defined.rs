@@ -6,26 +6,22 @@
 //! and is used once: after a crash a volatile actor begins anew from its arguments, never from a state that it has
 //! outlived.
 
+mod closing;
+mod kept;
+
 use crate::natives::unless_own;
 use crate::served::Phase;
 use crate::system::written;
 use crate::{Launch, System, SystemError, ToAddr};
+use kept::{definition, options};
 use std::sync::{Arc, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use teneral_contract::{Addr, Wire};
-use teneral_runtime::{
-    ActorOptions, ActorRef, Generation, Intensity, Restart, RestartState, Saved, Start, StartArgs, StartError, Status,
-};
-use teneral_store::{Definition, Lives, SavedState, Store, digest_of};
+use teneral_runtime::{ActorOptions, ActorRef, Begin, Generation, Saved, Start, StartArgs, StartError, Status};
+use teneral_store::{Definition, SavedState, Store};
 use teneral_upgrade::report::{Now, Outcome};
-use teneral_upgrade::{Report, chain};
+use teneral_upgrade::{ActorReport, chain};
 use tokio::sync::OwnedMutexGuard;
-
-/// Who pauses actors that are being closed.
-const CLOSING: &str = "close";
-
-/// How long between two looks at a mailbox that is being emptied.
-const LOOK: Duration = Duration::from_millis(2);
 
 /// What became of a defined actor when its system was closed or opened.
 #[derive(Debug)]
@@ -153,6 +149,12 @@ impl System {
     /// [`SystemError::Actor`] when it is not defined, or not any more; why it does not start: its definition and its
     /// state are kept.
     pub async fn start_defined_actor(&self, addr: impl ToAddr) -> Result<ActorRef, SystemError> {
+        self.start_defined_from(addr, Begin::State).await
+    }
+
+    /// The same, from the state that was kept or from the start arguments: then the state is forgotten once the actor
+    /// is there.
+    pub(crate) async fn start_defined_from(&self, addr: impl ToAddr, begin: Begin) -> Result<ActorRef, SystemError> {
         let addr = addr.to_addr()?;
         let (named, system) = (addr.clone(), self.clone());
         let started = self.blocking("the start of what is defined", move |_| {
@@ -160,7 +162,7 @@ impl System {
             match (system.runtime().actor(&named), definition) {
                 (Some(running), _) => Ok((running, true)),
                 (None, Some(definition)) => {
-                    let actor = system.try_bring_back(definition)?.actor;
+                    let actor = system.try_bring_back(definition, begin)?.actor;
                     let _alone = system.defining();
                     Ok((actor, system.defined(&named)?.is_some()))
                 }
@@ -172,7 +174,8 @@ impl System {
             // It was given up while it came back.
             let _ = actor.stop("shutdown: it is not defined any more", Duration::ZERO).await;
         }
-        self.actor(&addr)
+        // It may be down again by now.
+        self.up(&addr).await
     }
 
     /// The definition of an actor, if it has one. Blocks on the disk.
@@ -188,7 +191,7 @@ impl System {
         let (addr, system) = (addr.clone(), self.clone());
         self.blocking("a look", move |_| {
             match system.runtime().actor(&addr).is_none() && system.defined(&addr)?.is_some() {
-                true => Err(SystemError::Defined { addr }),
+                true => Err(system.is_down(addr)),
                 false => Ok(()),
             }
         })
@@ -232,10 +235,11 @@ impl System {
     pub async fn stop(&self, addr: impl ToAddr, reason: &str, timeout: Duration) -> Result<Stopped, SystemError> {
         let addr = addr.to_addr()?;
         unless_own(&addr)?;
-        let (running, named, system) = (self.actor(&addr), addr.clone(), self.clone());
+        let (named, system) = (addr.clone(), self.clone());
         // Forgotten first: an actor that the host brings back against an order would be worse than one it does not.
         let was_defined = self.blocking("a definition", move |_| system.forget(&named)).await?;
-        let running = match running {
+        // And looked for after that: one that comes back in this moment is here, or finds itself forgotten.
+        let running = match self.actor(&addr) {
             Err(error) if !was_defined => return Err(error),
             running => running.ok(),
         };
@@ -243,9 +247,13 @@ impl System {
         let cut_off = running.stop(reason, timeout).await.is_err();
         let system = self.clone();
         // Whoever started it may have written it down in between.
-        let again = move |_: &_| match system.runtime().actor(&addr) {
-            None => system.forget(&addr).map(drop),
-            Some(_) => Ok(()),
+        let again = move |_: &_| {
+            // One look: whoever is made anew in between writes itself down after it.
+            let _alone = system.defining();
+            match system.runtime().actor(&addr) {
+                None => system.forget_alone(&addr).map(drop),
+                Some(_) => Ok(()),
+            }
         };
         self.blocking("a definition", again).await?;
         Ok(if cut_off { Stopped::CutOff } else { Stopped::InOrder })
@@ -254,10 +262,16 @@ impl System {
     /// Whether there was something to forget.
     fn forget(&self, addr: &Addr) -> Result<bool, SystemError> {
         let _alone = self.defining();
+        self.forget_alone(addr)
+    }
+
+    /// The same of whoever writes definitions alone.
+    fn forget_alone(&self, addr: &Addr) -> Result<bool, SystemError> {
         let defined = self.defined(addr)?.is_some();
         if defined {
             self.store().forget(addr)?;
             self.store().forget_state(addr)?;
+            self.fallen().forget(addr);
         }
         Ok(defined)
     }
@@ -301,22 +315,34 @@ impl System {
 
     fn bring_back(&self, definition: Definition) -> Defined<CameBack> {
         let addr = definition.addr.clone();
-        Defined { addr, outcome: self.try_bring_back(definition) }
+        Defined { addr, outcome: self.try_bring_back(definition, Begin::State) }
     }
 
-    fn try_bring_back(&self, definition: Definition) -> Result<CameBack, SystemError> {
+    fn try_bring_back(&self, definition: Definition, begin: Begin) -> Result<CameBack, SystemError> {
+        let addr = definition.addr.clone();
+        let back = self.come_back(definition, begin);
+        if let Err(error) = &back {
+            self.fallen().did_not_come_back(&addr, error);
+        }
+        back
+    }
+
+    fn come_back(&self, definition: Definition, begin: Begin) -> Result<CameBack, SystemError> {
         let Definition { addr, version, generation, args_shape, args, lives } = definition;
-        let provider = self.code(addr.kind(), Some(&version))?;
+        let provider = self.library().open_again(addr.kind(), &version)?;
         let saved = self.store().saved_state(&addr)?;
         let args = StartArgs { shape: args_shape, bytes: args };
         let start = Start { addr: addr.clone(), provider, args, options: options(&lives) };
         let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
         let (schema, bytes) = match saved {
-            Some((SavedState { schema, taken: false, .. }, bytes)) => (schema, bytes),
+            Some((SavedState { schema, taken: false, .. }, bytes)) if begin != Begin::Args => (schema, bytes),
             taken => {
                 let actor = self.runtime().start(start).map_err(failed)?;
                 if taken.is_some() {
-                    let why = "the host ended after the actor began from its state, or in that moment";
+                    let why = match begin {
+                        Begin::Args => "it was asked for: the state that was kept is forgotten",
+                        _ => "the host ended after the actor began from its state, or in that moment",
+                    };
                     tracing::warn!(actor = %addr, why, "an actor begins anew from its arguments");
                     self.drop_state(&addr);
                 }
@@ -354,75 +380,10 @@ impl System {
         }
     }
 
-    /// Closes the system in order, within `timeout`: ends what goes on by itself (followed files, wake-ups), lets all
-    /// defined actors empty their mailboxes, keeps their states, and then stops all actors. Who still sends to one
-    /// meanwhile finds it paused, then stopped. A pause that somebody has is cancelled, an upgrade's as well.
-    ///
-    /// An actor whose mailbox is not empty in half the time, or that comes to no message boundary, is saved as it is
-    /// then, or not at all; what became of each stands in what is returned, by name.
-    ///
-    /// # Errors
-    /// [`SystemError::Store`] when the definitions cannot be read; then nobody was stopped.
-    pub async fn close(&self, timeout: Duration) -> Result<Vec<Defined<()>>, SystemError> {
-        let begun = Instant::now();
-        self.enter(Phase::Stopping);
-        let (drain_until, system) = (begun + timeout / 2, self.clone());
-        let definitions = self.blocking("a look", move |_| Ok(system.store().definitions()?)).await?;
-        // What would go on filling mailboxes ends before they are emptied.
-        self.inner.natives.quiet();
-        let mut closed = Vec::with_capacity(definitions.len());
-        let running = definitions.into_iter().filter_map(|definition| {
-            let actor = self.runtime().actor(&definition.addr)?;
-            // Whoever holds it has no more use for that: what waits is handled, and its state is kept.
-            actor.cancel_pause(CLOSING);
-            Some((actor, definition))
-        });
-        let running: Vec<_> = running.collect();
-        // All of them before the first is kept: what one still tells another is in the other's state.
-        while running.iter().any(|(actor, _)| is_at_work(actor)) && Instant::now() < drain_until {
-            tokio::time::sleep(LOOK).await;
-        }
-        for (actor, definition) in running {
-            let addr = definition.addr.clone();
-            while actor.info().queued_messages > 0 && Instant::now() < drain_until {
-                tokio::time::sleep(LOOK).await;
-            }
-            let left = timeout.saturating_sub(begun.elapsed());
-            closed.push(Defined { addr, outcome: self.save(actor, definition, left).await });
-        }
-        self.shutdown(timeout.saturating_sub(begun.elapsed())).await;
-        // Who is still on its way has handled nothing, and never will: its state is as good as it was.
-        let system = self.clone();
-        let put_back = move |addr: Addr| Ok(system.store().put_back_state(&addr)?);
-        let coming = self.stage().coming();
-        self.blocking("states", move |_| coming.into_iter().try_for_each(put_back)).await?;
-        Ok(closed)
-    }
-
-    async fn save(&self, actor: ActorRef, definition: Definition, timeout: Duration) -> Result<(), SystemError> {
-        let addr = actor.addr().clone();
-        let unsaved = |source| SystemError::State { addr: addr.clone(), source };
-        // From here on it handles nothing: what is saved is what it ends with.
-        let (pausing, within) = (actor.clone(), timeout);
-        let paused = self.blocking("a pause", move |_| Ok(pausing.pause(CLOSING, within))).await?;
-        paused.map_err(|_| unsaved(teneral_runtime::StateError::Timeout(timeout)))?;
-        let read = actor.state(timeout).await.map_err(unsaved)?;
-        let (info, system) = (actor.info(), self.clone());
-        self.blocking("a state", move |_| {
-            let (version, generation) = (read.version.clone(), info.generation.0);
-            let definition = Definition { version: version.clone(), generation, ..definition };
-            let saved =
-                SavedState { version, schema: read.schema, generation, sha256: digest_of(&read.bytes), taken: false };
-            system.store().save_state(&definition.addr, &saved, &read.bytes)?;
-            Ok(system.store().define(&definition)?)
-        })
-        .await
-    }
-
     /// Writes down the versions that an upgrade has moved defined actors to. What cannot be written is said: the actor
     /// would come back on the version before.
-    pub(crate) fn redefine(&self, report: &Report) -> Result<(), SystemError> {
-        let moved = report.actors.iter().filter(|actor| actor.outcome == Outcome::Committed);
+    pub(crate) fn redefine(&self, actors: &[ActorReport]) -> Result<(), SystemError> {
+        let moved = actors.iter().filter(|actor| actor.outcome == Outcome::Committed);
         let mut moved = moved.peekable();
         if moved.peek().is_none() {
             return Ok(());
@@ -430,59 +391,14 @@ impl System {
         let _alone = self.defining();
         for actor in moved {
             let Some(definition) = self.defined(&actor.actor)? else { continue };
-            if let Now::Serving { version, generation } = &actor.now {
-                let (version, generation) = (version.clone(), *generation);
-                self.store().define(&Definition { version, generation, ..definition })?;
-            }
+            let Now::Serving { version, generation } = &actor.now else { continue };
+            let (version, generation) = match self.runtime().actor(&actor.actor).map(|running| running.info()) {
+                // Somebody has moved it on by now, or taken it back: what it runs stands, not what the report says.
+                Some(info) if info.generation.0 > *generation => (info.version, info.generation.0),
+                _ => (version.clone(), *generation),
+            };
+            self.store().define(&Definition { version, generation, ..definition })?;
         }
         Ok(())
     }
-}
-
-/// Whether it has messages to handle, or effects to deliver.
-fn is_at_work(actor: &ActorRef) -> bool {
-    let info = actor.info();
-    info.queued_messages > 0 || info.outbox_effects > 0
-}
-
-fn definition(actor: &ActorRef, options: &ActorOptions) -> Definition {
-    let (info, args) = (actor.info(), actor.start_args());
-    Definition {
-        addr: actor.addr().clone(),
-        version: info.version,
-        generation: info.generation.0,
-        args_shape: args.shape,
-        args: args.bytes.clone(),
-        lives: lives(options),
-    }
-}
-
-fn lives(options: &ActorOptions) -> Lives {
-    let restart = match options.restart {
-        Restart::Permanent => "permanent",
-        Restart::Transient => "transient",
-        Restart::Temporary => "temporary",
-    };
-    let restart_state = match options.restart_state {
-        RestartState::Init => "init",
-        RestartState::LastSnapshot => "last_snapshot",
-    };
-    let Intensity { restarts_max, period } = options.intensity;
-    let period_us = u64::try_from(period.as_micros()).unwrap_or(u64::MAX);
-    Lives { restart: restart.to_owned(), restart_state: restart_state.to_owned(), restarts_max, period_us }
-}
-
-/// A word that a later teneral wrote means what is safest: always, and from the arguments.
-fn options(lives: &Lives) -> ActorOptions {
-    let restart = match lives.restart.as_str() {
-        "transient" => Restart::Transient,
-        "temporary" => Restart::Temporary,
-        _ => Restart::Permanent,
-    };
-    let restart_state = match lives.restart_state.as_str() {
-        "last_snapshot" => RestartState::LastSnapshot,
-        _ => RestartState::Init,
-    };
-    let intensity = Intensity { restarts_max: lives.restarts_max, period: Duration::from_micros(lives.period_us) };
-    ActorOptions { restart, restart_state, intensity, parent: None }
 }

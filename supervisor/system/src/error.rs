@@ -1,5 +1,7 @@
 //! Why the system did not do what it was asked: a variant an act, so that a service can match on it.
 
+use crate::fallen::Fall;
+use crate::name::better_key;
 use semver::Version;
 use std::time::Duration;
 use teneral_contract::addr::AddrError;
@@ -8,10 +10,18 @@ use teneral_control::trust::TrustError;
 use teneral_native::NotNative;
 use teneral_runtime::{StartError, StateError, TellError};
 use teneral_store::StoreError;
-use teneral_upgrade::{Refused, UpgradeError};
+use teneral_upgrade::{BackError, Refused, UpgradeError};
 
 /// Every code of this crate with its title, in order of the alphabet.
 pub const CODES: &[(&str, &str)] = &[
+    ("MOD-DIGEST", "a module serves something else than it was started for"),
+    ("MOD-ENDED", "a module's process ended before it was ready"),
+    ("MOD-MANIFEST", "a module's manifest cannot be read"),
+    ("MOD-READY", "a module did not listen in time"),
+    ("MOD-REFUSED", "a module refuses to be asked"),
+    ("MOD-SOCKET", "a module's socket or file cannot be used"),
+    ("MOD-START", "a module's program could not be started"),
+    ("MOD-STRANGER", "somebody else answers on a module's socket"),
     ("SYS-ACTOR", "no actor of that name"),
     ("SYS-ACTORS", "as many actors as there may be"),
     ("SYS-ADDRESS", "a text that is no address"),
@@ -19,9 +29,13 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-ASK", "an ask without an answer"),
     ("SYS-DEFAULT", "a kind without a default version"),
     ("SYS-DEFINED", "a defined actor that does not run"),
+    ("SYS-FAILED", "an actor that is down since it failed"),
     ("SYS-FULL", "a mailbox without room"),
     ("SYS-IN-USE", "an artifact that somebody needs"),
     ("SYS-JSON", "JSON that the actor's code cannot read or write"),
+    ("SYS-JSON-BUSY", "no thread for JSON in time"),
+    ("SYS-JSON-HUNG", "code that does not return from JSON"),
+    ("SYS-KEY", "a key that names nobody safely"),
     ("SYS-KIND", "no artifact of that kind"),
     ("SYS-MESSAGE", "no message of that name"),
     ("SYS-NATIVE", "an actor of the host's own that cannot be"),
@@ -30,7 +44,10 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-PROFILE", "a production host that was to become a development one"),
     ("SYS-QUARANTINED", "the version is in quarantine"),
     ("SYS-START", "the actor could not be started"),
+    ("SYS-RESERVED", "an artifact of a kind that is the host's own"),
     ("SYS-STATE", "a state that cannot be read"),
+    ("SYS-STOPPED", "an actor that is down since it stopped"),
+    ("SYS-SUSPENDED", "an actor without an instance"),
     ("SYS-TASK", "work that was cut off by the end of the caller's tokio"),
     ("SYS-TELL", "a message that was not accepted"),
     ("SYS-VERSION", "no artifact of that version"),
@@ -43,6 +60,15 @@ pub enum SystemError {
     /// The store could not be opened, read or written.
     #[error("the store refused")]
     Store(#[source] Box<StoreError>),
+    /// No process serves a version that runs in one of its own.
+    #[error("no process serves {what}")]
+    Module {
+        /// Kind and version.
+        what: String,
+        /// Why.
+        #[source]
+        refused: Box<Refused>,
+    },
     /// The gate refused an artifact.
     #[error("the gate refused {what}")]
     Gate {
@@ -117,6 +143,20 @@ pub enum SystemError {
         /// What there is.
         hint: String,
     },
+    /// The artifact's kind is the one of the host's own actors.
+    #[error("{kind} is the kind of the host's own actors: no artifact may be of it")]
+    Reserved {
+        /// The kind.
+        kind: String,
+    },
+    /// A key that an actor may not be started under.
+    #[error("{key:?} cannot be a key: it holds {holds}, and a key is one word without '/'")]
+    Key {
+        /// As it was typed.
+        key: String,
+        /// What it holds.
+        holds: &'static str,
+    },
     /// Somebody needs the artifact.
     #[error("{kind} {version} is in use: {}", .needed.join("; "))]
     InUse {
@@ -148,6 +188,8 @@ pub enum SystemError {
     Defined {
         /// Who.
         addr: Addr,
+        /// Why not.
+        source: Box<Fall>,
     },
     /// The start arguments could not be written.
     #[error("the start arguments of {addr} cannot be encoded")]
@@ -182,6 +224,24 @@ pub enum SystemError {
         addr: Addr,
         /// What the code says, with the place in the text where it is about one.
         why: String,
+        /// What it takes, or where that stands.
+        hint: String,
+    },
+    /// The actor's code does not return from reading or writing JSON.
+    #[error("{addr}: {why}")]
+    JsonHung {
+        /// Whom.
+        addr: Addr,
+        /// What it does, or did before.
+        why: String,
+    },
+    /// No thread was free to read or write JSON on.
+    #[error("{addr}: none of the {threads_max} threads for JSON was free in time")]
+    JsonBusy {
+        /// Whom.
+        addr: Addr,
+        /// How many there are.
+        threads_max: usize,
     },
     /// The actor's state cannot be read.
     #[error("the state of {addr} cannot be read")]
@@ -221,6 +281,9 @@ pub enum SystemError {
     /// An upgrade was refused whole: nobody was paused.
     #[error("the upgrade was refused")]
     Upgrade(#[source] Box<UpgradeError>),
+    /// A version was not made final or not taken back, or a held effect was not sent.
+    #[error(transparent)]
+    Back(Box<BackError>),
     /// The caller's tokio went away while work of this system ran on it; the work itself goes on to its end.
     #[error("the runtime that waited for {what} is gone")]
     Task {
@@ -245,7 +308,10 @@ impl From<TrustError> for SystemError {
 
 impl From<UpgradeError> for SystemError {
     fn from(error: UpgradeError) -> Self {
-        Self::Upgrade(Box::new(error))
+        match error {
+            UpgradeError::Back(error) => Self::Back(Box::new(error)),
+            error => Self::Upgrade(Box::new(error)),
+        }
     }
 }
 
@@ -264,8 +330,9 @@ impl SystemError {
     pub fn code(&self) -> &str {
         match self {
             Self::Store(error) => error.code(),
-            Self::Gate { refused, .. } => &refused.code,
+            Self::Gate { refused, .. } | Self::Module { refused, .. } => &refused.code,
             Self::Upgrade(error) => error.code(),
+            Self::Back(error) => error.code(),
             Self::Trust(error) => error.code(),
             Self::Profile => "SYS-PROFILE",
             Self::Address(_) => "SYS-ADDRESS",
@@ -273,10 +340,13 @@ impl SystemError {
             Self::Actor { .. } => "SYS-ACTOR",
             Self::Actors { .. } => "SYS-ACTORS",
             Self::Own { .. } => "SYS-OWN",
+            Self::Native(NotNative::CaFile { .. }) => "NATIVE-CA",
             Self::Native(_) => "SYS-NATIVE",
             Self::Nobody { .. } => "SYS-NOBODY",
             Self::Kind { .. } => "SYS-KIND",
             Self::Version { .. } => "SYS-VERSION",
+            Self::Reserved { .. } => "SYS-RESERVED",
+            Self::Key { .. } => "SYS-KEY",
             Self::InUse { .. } => "SYS-IN-USE",
             Self::Default { .. } => "SYS-DEFAULT",
             Self::Quarantined { .. } => "SYS-QUARANTINED",
@@ -285,6 +355,8 @@ impl SystemError {
             Self::Start { .. } => "SYS-START",
             Self::Message { .. } => "SYS-MESSAGE",
             Self::Json { .. } => "SYS-JSON",
+            Self::JsonHung { .. } => "SYS-JSON-HUNG",
+            Self::JsonBusy { .. } => "SYS-JSON-BUSY",
             Self::State { .. } => "SYS-STATE",
             Self::Tell { .. } => "SYS-TELL",
             Self::Full { .. } => "SYS-FULL",
@@ -298,15 +370,20 @@ impl SystemError {
     pub fn hint(&self) -> String {
         match self {
             Self::Store(error) => error.hint().to_owned(),
-            Self::Gate { refused, .. } => refused.hint.clone(),
+            Self::Gate { refused, .. } | Self::Module { refused, .. } => refused.hint.clone(),
             Self::Upgrade(error) => error.hint(),
+            Self::Back(error) => error.hint().to_owned(),
             Self::Trust(error) => error.hint().to_owned(),
             Self::Actor { hint, .. }
             | Self::Nobody { hint, .. }
             | Self::Kind { hint, .. }
             | Self::Message { hint, .. }
+            | Self::Json { hint, .. }
             | Self::Version { hint, .. } => hint.clone(),
-            Self::Json { .. } => "look at the shapes that its library declares: teneral artifact inspect".to_owned(),
+            Self::JsonHung { .. } => {
+                "push a mended version and upgrade its actors; the log says which code hangs, by this code".to_owned()
+            }
+            Self::JsonBusy { .. } => "try again; limits.json_threads_max is the bound: teneral config show".to_owned(),
             Self::State { .. } => "look at the actor's status, or wait longer".to_owned(),
             Self::Profile => {
                 "as before: teneral serve --profile production; to let in what anybody signed here: teneral serve \
@@ -315,16 +392,23 @@ impl SystemError {
             }
             Self::Address(_) => "write kind/key, as in log-handler/web".to_owned(),
             Self::VersionText { .. } => "write major.minor.patch, as in 1.0.0".to_owned(),
+            Self::Reserved { .. } => {
+                "give the kind another name in its library's export_actor!, and build it anew".to_owned()
+            }
+            Self::Key { key, .. } => format!("write it without: {:?}", better_key(key)),
             Self::InUse { kind, .. } => {
                 format!("move them first: teneral upgrade apply {kind} --to VERSION; see teneral kind show {kind}")
             }
             Self::Default { kind } => {
                 format!("name a version, or the kind's default: teneral kind set-default {kind} VERSION")
             }
-            Self::Quarantined { .. } => {
-                "push a mended version: the quarantine is by digest; or lift it with System::pardon".to_owned()
+            Self::Quarantined { kind, version, .. } => {
+                format!(
+                    "push a mended version: the quarantine is by digest; if the code is not to blame: teneral artifact \
+                     pardon {kind} {version}"
+                )
             }
-            Self::Defined { addr } => {
+            Self::Defined { addr, .. } => {
                 format!(
                     "teneral actor restart {addr} brings it back with its state; teneral actor stop {addr} gives it up"
                 )
@@ -339,22 +423,28 @@ impl SystemError {
                 "look at it: teneral actor show; it ends with the host, and grants in teneral.toml say who may use it"
                     .to_owned()
             }
+            Self::Native(NotNative::CaFile { .. }) => {
+                "name a file of certificates in PEM, as a CA gives it away: http_client.ca_file; or none".to_owned()
+            }
             Self::Native(_) => "call it by a key of an address, as in mailer; mend what the cause says".to_owned(),
-            Self::Tell { .. } => "look at the actor's status and at its version's messages".to_owned(),
+            Self::Tell { addr, .. } => format!("look: teneral actor show {addr}; teneral kind show {}", addr.kind()),
             Self::Full { .. } => "send less, or wait longer: teneral actor show says how much waits".to_owned(),
-            Self::Ask { source, .. } => match source {
-                AskError::Timeout => "look at what the actor does, or wait longer".to_owned(),
-                AskError::UnknownMessage(_) | AskError::UnknownShape(_) => {
-                    "ask what its version knows: teneral artifact inspect lists it".to_owned()
-                }
-                AskError::Denied(_) => {
-                    "write what the cause says into teneral.toml, and start the host again".to_owned()
-                }
-                AskError::Failed(_) => "mend what its code says".to_owned(),
-                AskError::Panicked(_) => "look at the log: the actor has begun anew, as its options say".to_owned(),
-                _ => "look at the actor's status".to_owned(),
-            },
+            Self::Ask { source, addr } => unanswered(source, addr),
             Self::Task { .. } => "keep the tokio runtime until the system is shut down".to_owned(),
         }
+    }
+}
+
+/// What to do about an ask without an answer.
+fn unanswered(why: &AskError, addr: &Addr) -> String {
+    match why {
+        AskError::Timeout => "look at what the actor does, or wait longer".to_owned(),
+        AskError::UnknownMessage(_) | AskError::UnknownShape(_) => {
+            format!("ask what its version knows: teneral kind show {}", addr.kind())
+        }
+        AskError::Denied(_) => "write what the cause says into teneral.toml, and start the host again".to_owned(),
+        AskError::Failed(_) => "mend what its code says".to_owned(),
+        AskError::Panicked(_) => "look at the log: the actor has begun anew, as its options say".to_owned(),
+        _ => "look at the actor's status".to_owned(),
     }
 }

@@ -6,6 +6,7 @@
 
 mod translate;
 
+use crate::fallen::Fallen;
 use crate::system::Inner;
 use crate::{System, SystemError};
 use parking_lot::Mutex;
@@ -62,12 +63,18 @@ struct Hub {
 pub(crate) struct Source {
     boot: u64,
     hub: OnceLock<Arc<Hub>>,
+    fallen: Arc<Fallen>,
 }
 
 impl Source {
     /// Of this life of the host.
     pub(crate) fn new(boot: u64) -> Self {
-        Self { boot, hub: OnceLock::new() }
+        Self { boot, hub: OnceLock::new(), fallen: Arc::default() }
+    }
+
+    /// Why actors are down, as far as somebody looked.
+    pub(crate) fn fallen(&self) -> &Fallen {
+        &self.fallen
     }
 
     fn hub(&self, events: &Events) -> &Arc<Hub> {
@@ -75,7 +82,8 @@ impl Source {
             let kept = Arc::new(Kept { boot: self.boot, ring: Mutex::default() });
             let hub = Arc::new(Hub { kept, changed: watch::Sender::new(()) });
             // Nobody else observes the runtime of a system.
-            events.observe(Arc::new(Weakly(Arc::downgrade(&hub))));
+            let fallen = Arc::clone(&self.fallen);
+            events.observe(Arc::new(Weakly { hub: Arc::downgrade(&hub), fallen }));
             hub
         })
     }
@@ -83,11 +91,15 @@ impl Source {
 
 /// The runtime's handle on the hub: a runtime that somebody keeps does not keep streams open.
 #[derive(Debug)]
-struct Weakly(Weak<Hub>);
+struct Weakly {
+    hub: Weak<Hub>,
+    fallen: Arc<Fallen>,
+}
 
 impl Observer for Weakly {
     fn saw(&self, event: &Arc<teneral_runtime::Event>) {
-        if let (Some(hub), Translated::Told(what)) = (self.0.upgrade(), translate(&event.what)) {
+        self.fallen.saw(&event.what);
+        if let (Some(hub), Translated::Told(what)) = (self.hub.upgrade(), translate(&event.what)) {
             hub.take(event.wall_ns, what);
         }
     }

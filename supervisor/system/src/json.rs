@@ -5,12 +5,18 @@
 //! as a message of an older version does, and the answer comes back in the shape that was asked for.
 
 use crate::{Launch, System, SystemError, ToAddr};
+use semver::Version;
 use std::sync::Arc;
 use std::time::Duration;
+use teneral_contract::manifest::MessageEntry;
+use teneral_contract::spell::{spelled, typed};
 use teneral_contract::{Addr, AskError, Fingerprint, Tag};
 use teneral_runtime::ports::{Body, FaultKind, Json, JsonDone, Provider};
 use teneral_runtime::{ActorRef, StartArgs};
 use teneral_upgrade::nearest;
+
+/// Longest shape that a hint writes out, in characters; a longer one is looked up.
+const SHAPE_CHARS_MAX: usize = 300;
 
 /// A message that was given as JSON.
 struct Encoded {
@@ -59,7 +65,8 @@ impl System {
         let Encoded { tag, body, reply } = self.encoded(&actor, Arc::clone(&provider), message, json, timeout).await?;
         let reply = reply.ok_or_else(|| {
             let why = format!("message {message} asks for nothing: tell it");
-            SystemError::Json { addr: actor.addr().clone(), why }
+            let hint = takes(actor.addr(), &*provider, message);
+            SystemError::Json { addr: actor.addr().clone(), why, hint }
         })?;
         let answer = actor.ask_raw(tag, body, reply, timeout).await;
         let (shape, bytes) = answer.map_err(|source| SystemError::Ask { addr: actor.addr().clone(), source })?;
@@ -69,7 +76,7 @@ impl System {
         });
         // Not the asker's JSON, and the actor has handled the request: whoever asks again asks twice.
         text.await.map_err(|error| match error {
-            SystemError::Json { addr, why } => SystemError::Ask { addr, source: AskError::Decode(why) },
+            SystemError::Json { addr, why, .. } => SystemError::Ask { addr, source: AskError::Decode(why) },
             error => error,
         })
     }
@@ -100,18 +107,33 @@ impl System {
     /// # Errors
     /// As [`System::start_with`]; [`SystemError::Json`] with the place in the text.
     pub async fn start_json(&self, addr: impl ToAddr, launch: Launch, args: &str) -> Result<ActorRef, SystemError> {
-        let (addr, text) = (addr.to_addr()?, args.to_owned());
+        let (addr, Launch { version, options }) = (addr.to_addr()?, launch);
+        let (provider, args) = self.args_json(&addr, version, args).await?;
         let system = self.clone();
-        self.blocking("a start", move |_| {
-            let provider = system.code(addr.kind(), launch.version.as_ref())?;
-            let done = provider.json(Json::Args(&text));
-            let args = match done.map_err(|fault| SystemError::Json { addr: addr.clone(), why: fault.text })? {
-                JsonDone::Args { shape, bytes } => StartArgs { shape, bytes },
-                other => return Err(confused(&addr, &other)),
-            };
-            system.start_of(addr, provider, args, launch.options)
-        })
-        .await
+        self.blocking("a start", move |_| system.start_of(addr, provider, args, options)).await
+    }
+
+    /// Start arguments as the code reads them that the actor would start on, and that code.
+    ///
+    /// # Errors
+    /// As [`System::start_json`]; nobody is started.
+    pub(crate) async fn args_json(
+        &self,
+        addr: &Addr,
+        version: Option<Version>,
+        args: &str,
+    ) -> Result<(Arc<dyn Provider>, StartArgs), SystemError> {
+        let (system, kind, text) = (self.clone(), addr.kind().to_owned(), args.to_owned());
+        let provider = self.blocking("a load", move |_| system.code(&kind, version.as_ref())).await?;
+        let within = self.runtime().config().start_timeout;
+        let done = self
+            .inner
+            .scribes
+            .run(addr, Arc::clone(&provider), within, move |provider| provider.json(Json::Args(&text)));
+        match done.await?.map_err(|fault| misread_args(addr, &*provider, fault.text))? {
+            JsonDone::Args { shape, bytes } => Ok((provider, StartArgs { shape, bytes })),
+            other => Err(confused(addr, &other)),
+        }
     }
 
     async fn encoded(
@@ -124,15 +146,23 @@ impl System {
     ) -> Result<Encoded, SystemError> {
         let names = || provider.manifest().messages.iter().map(|known| known.name.as_str());
         if !names().any(|name| name == message) {
-            let hint = nearest::hint(message, names());
+            let mut hint = nearest::hint(message, names());
+            if let [near] = &*nearest::nearest(message, names()) {
+                hint = format!("{hint} {}", takes(actor.addr(), &*provider, near));
+            }
             let (addr, message) = (actor.addr().clone(), message.to_owned());
             return Err(SystemError::Message { addr, message, hint });
         }
         let (name, text, addr) = (message.to_owned(), json.to_owned(), actor.addr().clone());
+        let wanted = takes(&addr, &*provider, message);
         let done = self.in_code(&addr, provider, timeout, move |provider| {
             provider.json(Json::Message { name: &name, json: &text })
         });
-        match done.await? {
+        let done = done.await.map_err(|error| match error {
+            SystemError::Json { addr, why, .. } => SystemError::Json { addr, why, hint: wanted },
+            error => error,
+        });
+        match done? {
             JsonDone::Message { tag, body, reply } => Ok(Encoded { tag, body, reply }),
             other => Err(confused(&addr, &other)),
         }
@@ -151,7 +181,7 @@ impl System {
         }
     }
 
-    /// Runs the plugin's code on a thread of tokio's for blocking work. Code that does not return costs that thread.
+    /// Runs the plugin's code on a thread that may be lost.
     async fn in_code(
         &self,
         addr: &Addr,
@@ -159,16 +189,13 @@ impl System {
         timeout: Duration,
         ask: impl FnOnce(&dyn Provider) -> Result<JsonDone, teneral_runtime::ports::Fault> + Send + 'static,
     ) -> Result<JsonDone, SystemError> {
-        let refused = |why| SystemError::Json { addr: addr.clone(), why };
+        let hint = format!("look at what it takes: teneral kind show {}", addr.kind());
+        let refused = |why| SystemError::Json { addr: addr.clone(), why, hint };
         let version = provider.version().clone();
-        let done = self.blocking("JSON", move |_| Ok(ask(&*provider)));
-        match tokio::time::timeout(timeout, done).await {
-            Err(_) => Err(refused(format!("the code of {version} did not return within {timeout:?}"))),
-            Ok(done) => done?.map_err(|fault| match fault.kind {
-                FaultKind::Denied => refused(format!("the code of {version} offers no JSON")),
-                _ => refused(fault.text),
-            }),
-        }
+        self.inner.scribes.run(addr, provider, timeout, ask).await?.map_err(|fault| match fault.kind {
+            FaultKind::Denied => refused(format!("the code of {version} offers no JSON")),
+            _ => refused(fault.text),
+        })
     }
 }
 
@@ -179,5 +206,31 @@ fn confused(addr: &Addr, done: &JsonDone) -> SystemError {
         JsonDone::Text(_) => "text",
         JsonDone::State(_) => "a state",
     };
-    SystemError::Json { addr: addr.clone(), why: format!("the code answered with {what}, which was not asked for") }
+    let (why, hint) = (format!("the code answered with {what}, which was not asked for"), "report this".to_owned());
+    SystemError::Json { addr: addr.clone(), why, hint }
+}
+
+/// What a message takes, and a command that can be pasted.
+fn takes(addr: &Addr, provider: &dyn Provider, name: &str) -> String {
+    let messages = &provider.manifest().messages;
+    let Some(MessageEntry { shape, reply, .. }) = messages.iter().find(|known| known.name == name) else {
+        return format!("teneral kind show {} lists the messages", addr.kind());
+    };
+    let verb = if reply.is_some() { "ask" } else { "tell" };
+    wanted(addr, name, &spelled(shape), &format!("teneral actor {verb} {addr} {name}{}", typed(shape)))
+}
+
+/// Start arguments that the code does not read.
+fn misread_args(addr: &Addr, provider: &dyn Provider, why: String) -> SystemError {
+    let (shape, version) = (&provider.manifest().args.shape, provider.version());
+    let example = format!("teneral actor start {addr}{} --version {version}", typed(shape));
+    let hint = wanted(addr, &format!("{} {version}", addr.kind()), &spelled(shape), &example);
+    SystemError::Json { addr: addr.clone(), why, hint }
+}
+
+fn wanted(addr: &Addr, who: &str, shape: &str, example: &str) -> String {
+    match shape.chars().count() > SHAPE_CHARS_MAX {
+        true => format!("what {who} takes is long: teneral kind show {}", addr.kind()),
+        false => format!("{who} takes {shape}, as in: {example}"),
+    }
 }

@@ -25,7 +25,10 @@
 //! * [`events`]: what happens, as a stream
 //! * [`trusted`]: release files and signatures beside an artifact
 //! * `defined`: what comes back when the host does
+//! * [`fallen`]: who is down, and why
+//! * `modules`: kinds that run in processes of their own
 //! * `moves`: actors moved between versions
+//! * `probations`: versions that are watched after their commit, and the ways back
 //! * `shelf`: artifacts, and who needs them
 //! * `json`: actors spoken to by the names of their messages
 //! * [`served`]: the control socket
@@ -37,13 +40,17 @@
 mod defined;
 pub mod error;
 pub mod events;
+pub mod fallen;
 pub mod ingress;
 mod json;
 mod library;
+mod modules;
 mod moves;
 pub mod name;
 mod natives;
 pub mod options;
+mod probations;
+mod scribe;
 pub mod served;
 mod shelf;
 mod system;
@@ -51,10 +58,12 @@ pub mod trusted;
 
 pub use defined::{CameBack, Defined, Stopped};
 pub use error::{CODES, SystemError};
+pub use modules::{ModuleInfo, ModuleLimits, Place};
 pub use moves::Wish;
 pub use name::{Target, ToAddr};
 pub use options::{Admission, AfterProduction, Launch, Options};
 pub use semver::Version;
+pub use shelf::ImageUse;
 pub use system::{ASK_TIMEOUT, System};
 pub use teneral_contract as contract;
 pub use teneral_contract::{Addr, AskError, Digest, Manifest, Message, Request, Shape, Wire, manifest};
@@ -68,4 +77,21 @@ pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spaw
 pub use teneral_store as store;
 pub use teneral_store::{Entry, Logged, Release, UpgradeId, digest_of};
 pub use teneral_upgrade as upgrade;
-pub use teneral_upgrade::{Options as UpgradeOptions, Plan, Report};
+pub use teneral_upgrade::{
+    OnProbation, Options as UpgradeOptions, Plan, Probation, Report, Rollback, TrialProgram, Watch, WayBack,
+};
+
+/// Whether the host started this process to serve a module: whoever wants what its actors' code logs in its output
+/// makes a subscriber before [`trial_hook`], which never returns there.
+#[must_use]
+pub fn is_module_process() -> bool {
+    modules::is_asked()
+}
+
+/// Call it first thing in `main`, also in an `async` one: before arguments are read. In a process that the host starts
+/// from this same program, to rehearse an upgrade or to serve a module, it does that process's work and never returns;
+/// everywhere else it returns at once, and the host knows that it may start itself.
+pub fn trial_hook() {
+    modules::hook();
+    teneral_upgrade::trial_hook();
+}

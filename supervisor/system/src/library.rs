@@ -4,8 +4,12 @@
 //! What the store says is read each time, since it was committed; kept are only a process's images and manifests, by
 //! the digest of the bytes that they came from.
 
+mod in_hand;
+
+use crate::modules::{ModuleInfo, Place, Processes};
 use crate::trusted::{self, StoredSignatures};
 use crate::{Admission, SystemError};
+use in_hand::InHand;
 use jiff::Timestamp;
 use semver::Version;
 use std::collections::BTreeMap;
@@ -27,6 +31,23 @@ use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released, chain}
 
 /// One for the process, whatever systems it has: one image a digest is the process's promise.
 static LOADER: Loader = Loader::new();
+
+/// How many hold the code of an image of this process; none: there is no such image.
+pub(crate) fn holders(digest: Digest) -> Option<usize> {
+    LOADER.images().into_iter().find(|info| info.image.digest() == digest).map(|info| info.holders)
+}
+
+/// Why a version is in quarantine that did not come back from its constructors.
+const LOAD_HUNG: &str = "it hung while it was loaded";
+
+/// Whom code is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// An actor that was not there before, or was on another version.
+    New,
+    /// An actor that had this version.
+    ComingBack,
+}
 
 /// An artifact that somebody brings.
 #[derive(Debug)]
@@ -62,13 +83,20 @@ pub(crate) struct Library {
     profile: Profile,
     policy: Policy,
     limits: LoaderLimits,
+    /// Which kinds run in processes of their own.
+    processes: Processes,
     /// Manifests by the digest of the bytes that they were read from: a digest never means other bytes.
     manifests: Mutex<BTreeMap<Digest, Manifest>>,
 }
 
 impl Library {
-    pub(crate) fn new(store: Arc<EmbeddedStore>, profile: Profile, policy: Policy, limits: LoaderLimits) -> Self {
-        Self { store, profile, policy, limits, manifests: Mutex::new(BTreeMap::new()) }
+    pub(crate) fn new(
+        store: Arc<EmbeddedStore>,
+        profile: Profile,
+        (policy, limits): (Policy, LoaderLimits),
+        processes: Processes,
+    ) -> Self {
+        Self { store, profile, policy, limits, processes, manifests: Mutex::new(BTreeMap::new()) }
     }
 
     pub(crate) fn profile(&self) -> Profile {
@@ -122,12 +150,27 @@ impl Library {
                 }
             },
         };
-        let release = self.release(kind, &version)?;
-        if let Some(entry) = self.store.quarantined()?.into_iter().find(|entry| entry.digest == release.sha256) {
-            return Err(SystemError::Quarantined { kind: kind.to_owned(), version, why: entry.why });
+        self.open_for(kind, &version, For::New)
+    }
+
+    /// The code of an actor that comes back on the version that it had, loaded. A quarantine keeps nobody from that, as
+    /// it keeps no supervisor from a restart: one actor's hang must not take all others of its version down with the
+    /// next start of the host. Only what hung while it was loaded would hang again, and the host with it.
+    pub(crate) fn open_again(&self, kind: &str, version: &Version) -> Result<Arc<dyn Provider>, SystemError> {
+        self.open_for(kind, version, For::ComingBack)
+    }
+
+    fn open_for(&self, kind: &str, version: &Version, who: For) -> Result<Arc<dyn Provider>, SystemError> {
+        let release = self.release(kind, version)?;
+        let entry = self.store.quarantined()?.into_iter().find(|entry| entry.digest == release.sha256);
+        if let Some(entry) = entry.filter(|entry| who == For::New || entry.why == LOAD_HUNG) {
+            return Err(SystemError::Quarantined { kind: kind.to_owned(), version: version.clone(), why: entry.why });
         }
-        self.image(kind, &version, release.sha256)
-            .map_err(|refused| SystemError::Gate { what: format!("{kind} {version}"), refused: Box::new(refused) })
+        self.image(kind, version, release.sha256, who).map_err(|refused| {
+            let (what, of_process) = (format!("{kind} {version}"), refused.code.starts_with("MOD-"));
+            let refused = Box::new(refused);
+            if of_process { SystemError::Module { what, refused } } else { SystemError::Gate { what, refused } }
+        })
     }
 }
 
@@ -161,6 +204,7 @@ impl Library {
             None => return Err(TrustError::Unsigned.into()),
         };
         let unread = |error: std::io::Error| GateError { check: loader::Check::File, text: error.to_string() };
+        is_free(&verified.manifest().kind)?;
         let bytes = verified.contents().map_err(|error| gate(by_gate(&unread(error))))?;
         let release = Release::of(verified.manifest(), verified.digest(), verified.bytes(), unix_us());
         if !admission.older {
@@ -205,17 +249,22 @@ impl Library {
     }
 
     /// The bytes of a release, through the gate again: what the disk gives today.
-    fn verified(&self, kind: &str, version: &Version, digest: Digest) -> Result<Verified, Refused> {
-        self.checked(self.sealed(digest)?, kind, version, digest)
+    fn verified(&self, kind: &str, version: &Version, digest: Digest, who: For) -> Result<Verified, Refused> {
+        self.checked(self.sealed(digest)?, &record(kind, version, digest), who)
     }
 
     fn sealed(&self, digest: Digest) -> Result<Sealed, Refused> {
         self.gate(UnsignedRecord)?.seal(self.store.artifact(digest)?).map_err(|error| by_gate(&error))
     }
 
-    fn checked(&self, sealed: Sealed, kind: &str, version: &Version, digest: Digest) -> Result<Verified, Refused> {
-        let record = record(kind, version, digest);
-        self.gate(self.signatures(digest)?)?.verify_sealed(sealed, Some(&record)).map_err(|error| by_gate(&error))
+    fn checked(&self, sealed: Sealed, release: &loader::Release, who: For) -> Result<Verified, Refused> {
+        let trust = self.signatures(release.digest)?;
+        let gate = match who {
+            For::New => self.gate(trust)?,
+            // All checks but the store's own quarantine.
+            For::ComingBack => Gate { policy: self.policy.clone(), trust },
+        };
+        gate.verify_sealed(sealed, Some(release)).map_err(|error| by_gate(&error))
     }
 
     fn manifest(&self, release: &Release) -> Result<Manifest, Refused> {
@@ -223,19 +272,73 @@ impl Library {
         if let Some(manifest) = known(&self.manifests.lock().unwrap_or_else(PoisonError::into_inner)) {
             return Ok(manifest);
         }
-        let verified = self.verified(&release.kind, &release.version, release.sha256)?;
-        let manifest = verified.manifest().clone();
+        let verified = self.verified(&release.kind, &release.version, release.sha256, For::New)?;
+        let manifest = self.processes.placed(verified.manifest().clone());
         let mut manifests = self.manifests.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(manifests.entry(release.sha256).or_insert(manifest).clone())
     }
 
-    fn image(&self, kind: &str, version: &Version, digest: Digest) -> Result<Arc<dyn Provider>, Refused> {
-        if let Some(image) = LOADER.image(digest) {
-            self.is_trusted(kind, version, digest)?;
-            return Ok(Arc::new(image));
+    /// What an artifact of the store says of itself, whether or not it would be loaded. Nothing of it runs.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`] and [`SystemError::Gate`]: its bytes are not there, or cannot be read any more.
+    pub(crate) fn described(&self, release: &Release) -> Result<Described, SystemError> {
+        let what = || format!("{} {}", release.kind, release.version);
+        let damaged = |check, text: String| {
+            let refused = Box::new(by_gate(&GateError { check, text }));
+            SystemError::Gate { what: what(), refused }
+        };
+        let bytes = self.store.artifact(release.sha256)?;
+        let elf = loader::elf::read(&bytes).map_err(|error| damaged(loader::Check::Elf, error.to_string()))?;
+        let section = elf.manifests.first().map(Vec::as_slice).unwrap_or_default();
+        let manifest = Manifest::parse(section).map_err(|error| damaged(loader::Check::Manifest, error.to_string()))?;
+        let refused = self.loadable(release).err();
+        Ok(Described { manifest, constructors: elf.constructors, needed: elf.needed, refused })
+    }
+
+    /// The manifest of an artifact that would be loaded now.
+    pub(crate) fn loadable(&self, release: &Release) -> Result<Manifest, Refused> {
+        let Release { kind, version, sha256, .. } = release;
+        if let Some(entry) = self.store.quarantined()?.into_iter().find(|entry| entry.digest == *sha256) {
+            return Err(by_gate(&GateError { check: loader::Check::Quarantine, text: entry.why }));
         }
-        let verified = self.verified(kind, version, digest)?;
-        Ok(Arc::new(self.load(verified)?))
+        let manifest = self.manifest(release)?;
+        self.is_trusted(kind, version, *sha256).map(|()| manifest)
+    }
+
+    fn image(&self, kind: &str, version: &Version, digest: Digest, who: For) -> Result<Arc<dyn Provider>, Refused> {
+        if let Some(code) = self.here(kind, digest) {
+            self.is_trusted(kind, version, digest)?;
+            return Ok(code);
+        }
+        let verified = self.verified(kind, version, digest, who)?;
+        self.bring(verified)
+    }
+
+    /// The code of an artifact that runs already, in the place of its kind.
+    fn here(&self, kind: &str, digest: Digest) -> Option<Arc<dyn Provider>> {
+        match self.processes.place(kind) {
+            Place::InProcess => LOADER.image(digest).map(|image| Arc::new(image) as Arc<dyn Provider>),
+            Place::Process => self.processes.module(digest).map(|module| module as Arc<dyn Provider>),
+        }
+    }
+
+    /// Has it run, in the place of its kind.
+    fn bring(&self, verified: Verified) -> Result<Arc<dyn Provider>, Refused> {
+        match self.processes.place(&verified.manifest().kind) {
+            Place::InProcess => Ok(Arc::new(self.load(verified)?)),
+            Place::Process => Ok(self.processes.start(&verified, &self.policy)?),
+        }
+    }
+
+    /// The modules that run in processes of their own.
+    pub(crate) fn modules(&self) -> Vec<ModuleInfo> {
+        self.processes.seen()
+    }
+
+    /// Where actors of that kind run.
+    pub(crate) fn place(&self, kind: &str) -> Place {
+        self.processes.place(kind)
     }
 
     /// Maps it, which runs its constructors. What hangs there is quarantined like what hangs in a turn.
@@ -244,7 +347,7 @@ impl Library {
         let (kind, version) = (manifest.kind.clone(), manifest.version.clone());
         LOADER.load(verified, self.limits).map_err(|error| {
             if matches!(error, LoadError::Hung(_)) {
-                let why = "it hung while it was loaded".to_owned();
+                let why = LOAD_HUNG.to_owned();
                 self.quarantine(Quarantined { digest, kind, version, why, at_unix_us: unix_us() });
             }
             by_loader(&error)
@@ -294,60 +397,26 @@ impl Artifacts for Library {
     }
 
     fn open<'a>(&'a self, release: &'a ReleaseRef) -> Box<dyn Artifact + 'a> {
-        Box::new(InHand { library: self, release, image: None, sealed: None, verified: None })
+        Box::new(InHand::new(self, release))
     }
 }
 
-/// One artifact on its way through the steps: read once, hashed once, checked once.
-struct InHand<'a> {
-    library: &'a Library,
-    release: &'a ReleaseRef,
-    /// Its image, if the process has it already: then the file is hashed, since a restart will need it, and not mapped.
-    image: Option<Image>,
-    sealed: Option<Sealed>,
-    verified: Option<Verified>,
+/// What an artifact says of itself.
+pub(crate) struct Described {
+    pub(crate) manifest: Manifest,
+    /// Functions that would run when it is loaded.
+    pub(crate) constructors: u64,
+    /// The libraries that it needs.
+    pub(crate) needed: Vec<String>,
+    /// Why it would not be loaded now.
+    pub(crate) refused: Option<Refused>,
 }
 
-impl Artifact for InHand<'_> {
-    fn verify(&mut self) -> Result<(), Refused> {
-        let digest = self.release.digest;
-        let bytes = self.library.store.artifact(digest)?;
-        self.image = LOADER.image(digest);
-        let found = if self.image.is_some() {
-            teneral_store::digest_of(&bytes)
-        } else {
-            let sealed = self.library.gate(UnsignedRecord)?.seal(bytes).map_err(|error| by_gate(&error))?;
-            self.sealed.insert(sealed).digest()
-        };
-        GateError::unless_recorded(found, digest).map_err(|error| by_gate(&error))
-    }
-
-    fn check(&mut self) -> Result<Manifest, Refused> {
-        let release = self.release;
-        if let Some(image) = &self.image {
-            self.library.is_trusted(&release.kind, &release.version, release.digest)?;
-            GateError::unless_described(image.manifest(), &record(&release.kind, &release.version, release.digest))
-                .map_err(|error| by_gate(&error))?;
-            return Ok(image.manifest().clone());
-        }
-        let sealed = match self.sealed.take() {
-            Some(sealed) => sealed,
-            None => self.library.sealed(release.digest)?,
-        };
-        let verified = self.library.checked(sealed, &release.kind, &release.version, release.digest)?;
-        Ok(self.verified.insert(verified).manifest().clone())
-    }
-
-    fn load(&mut self) -> Result<Arc<dyn Provider>, Refused> {
-        let image = match (self.image.take(), self.verified.take()) {
-            (Some(image), _) => image,
-            (None, Some(verified)) => self.library.load(verified)?,
-            (None, None) => {
-                self.check()?;
-                return self.load();
-            }
-        };
-        Ok(Arc::new(image))
+/// Refuses the kind of the host's own actors: nothing that is loaded may bear their name.
+fn is_free(kind: &str) -> Result<(), SystemError> {
+    match kind == teneral_native_api::KIND {
+        true => Err(SystemError::Reserved { kind: kind.to_owned() }),
+        false => Ok(()),
     }
 }
 

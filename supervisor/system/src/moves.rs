@@ -2,10 +2,19 @@
 
 use crate::system::parse;
 use crate::{System, SystemError, Target, ToAddr};
+use semver::Version;
+use std::collections::BTreeSet;
 use teneral_contract::Addr;
+use teneral_control::api::event::own_reason;
 use teneral_runtime::ActorRef;
-use teneral_store::{Entry, Logged, Store, UpgradeId};
-use teneral_upgrade::{Options as UpgradeOptions, Plan, Report, Request, UpgradeError, nearest};
+use teneral_store::{Definition, Entry, Logged, Move, Store, UpgradeId};
+use teneral_upgrade::{ActorReport, Options as UpgradeOptions, Plan, Report, Request, UpgradeError, nearest};
+
+/// How many actors that were started during an upgrade its report names; it counts all of them.
+const BORN_NAMED_MAX: usize = 5;
+
+/// How many of the latest upgrades are looked through for versions that were taken back.
+const LOOKED_BACK_MAX: usize = 50;
 
 /// Who is to go where, and within which bounds; with a reason and a name of the request, where the caller has them.
 #[derive(Debug, Clone)]
@@ -59,6 +68,16 @@ impl System {
         .await
     }
 
+    /// Rehearses a plan's moves on copies of their actors' states, in a process of its own, as applying it would before
+    /// it pauses anybody: the plan says afterwards what each came to. The copies take the actors' time and leave no
+    /// other trace.
+    ///
+    /// # Errors
+    /// [`SystemError::Task`] when this process has no thread for it.
+    pub async fn rehearse(&self, plan: Plan) -> Result<Plan, SystemError> {
+        self.blocking("a rehearsal", move |inner| Ok(inner.upgrades.rehearse(plan))).await
+    }
+
     /// Runs a plan: exactly its steps, and only while it is not stale.
     ///
     /// What came of each actor stands in the report; an upgrade that was rolled back is a report, not an error.
@@ -69,7 +88,7 @@ impl System {
         let system = self.clone();
         self.blocking("an upgrade", move |inner| {
             let report = inner.upgrades.apply(plan)?;
-            system.redefine_or_warn(&report);
+            system.redefine_or_warn(&report.id, &report.actors);
             Ok(report)
         })
         .await
@@ -96,9 +115,14 @@ impl System {
     pub async fn upgrade_of(&self, wish: Wish) -> Result<Report, SystemError> {
         let system = self.clone();
         self.blocking("an upgrade", move |inner| {
+            let kind = wish.target.kind().map(str::to_owned);
             let request = system.request(wish)?;
-            let report = inner.upgrades.upgrade(&request).map_err(|refused| system.refused(refused))?;
-            system.redefine_or_warn(&report);
+            if cfg!(feature = "bug-f32") {
+                system.define_ahead(&request)?;
+            }
+            let mut report = inner.upgrades.upgrade(&request).map_err(|refused| system.refused(refused))?;
+            system.redefine_or_warn(&report.id, &report.actors);
+            report.warnings.extend(kind.and_then(|kind| system.born_meanwhile(&kind, &report)));
             Ok(report)
         })
         .await
@@ -150,11 +174,35 @@ impl System {
         Ok(self.store().journal(id)?)
     }
 
+    /// Planted: who is to be moved would come back on the new version, whatever came of the move.
+    fn define_ahead(&self, request: &Request) -> Result<(), SystemError> {
+        for wanted in &request.actors {
+            let Some(definition) = self.defined(&wanted.addr)? else { continue };
+            self.store().define(&Definition { version: wanted.to.clone(), ..definition })?;
+        }
+        Ok(())
+    }
+
+    /// Who of a kind was started while all of it was being moved, and runs another version: each is of one version, and
+    /// none is in the report.
+    fn born_meanwhile(&self, kind: &str, report: &Report) -> Option<String> {
+        let to = &report.actors.first()?.to;
+        let actors = self.runtime().actors_of(kind);
+        let born: Vec<String> = actors
+            .iter()
+            .filter(|actor| report.of(actor.addr()).is_none() && actor.provider().version() != to)
+            .map(|actor| format!("{} on {}", actor.addr(), actor.provider().version()))
+            .collect();
+        let (first, count) = (born.iter().take(BORN_NAMED_MAX).cloned().collect::<Vec<_>>().join(", "), born.len());
+        let s = if count == 1 { " was" } else { "s were" };
+        (count > 0).then(|| format!("{count} actor{s} started meanwhile and not moved: {first}; upgrade {kind} again"))
+    }
+
     /// What happened stands, whether it could be written down or not.
-    fn redefine_or_warn(&self, report: &Report) {
-        if let Err(error) = self.redefine(report) {
+    pub(crate) fn redefine_or_warn(&self, upgrade: &UpgradeId, actors: &[ActorReport]) {
+        if let Err(error) = self.redefine(actors) {
             let code = error.code();
-            tracing::error!(code, %error, upgrade = %report.id, "the new versions of defined actors were not stored");
+            tracing::error!(code, %error, %upgrade, "the new versions of defined actors were not stored");
         }
     }
 
@@ -168,7 +216,7 @@ impl System {
                 let all = self.runtime().actors_of(&kind);
                 let down: Vec<Addr> = self.down_of(&kind)?;
                 match (all.is_empty(), down.first()) {
-                    (true, Some(down)) => return Err(SystemError::Defined { addr: down.clone() }),
+                    (true, Some(down)) => return Err(self.is_down(down.clone())),
                     (true, None) => return Err(self.nobody(kind)),
                     (false, _) => {}
                 }
@@ -177,9 +225,35 @@ impl System {
                 all.iter().map(|actor| actor.addr().clone()).collect()
             }
         };
-        let who = who.unwrap_or_else(|| self.inner().who.clone());
-        let request = Request::new(who, actors, &parse(&to)?);
+        let (who, to) = (who.unwrap_or_else(|| self.inner().who.clone()), parse(&to)?);
+        notes.extend(self.taken_back(&actors, &to));
+        let request = Request::new(who, actors, &to);
         Ok(Request { options, why, name, notes, ..request })
+    }
+
+    /// From whom this version was taken back, and why, where that was the last that came of it there. It may be tried
+    /// again, and whoever tries shall know. A note only: a journal that cannot be read refuses the upgrade by itself.
+    fn taken_back(&self, actors: &[Addr], version: &Version) -> Vec<String> {
+        let mut left: BTreeSet<&Addr> = actors.iter().collect();
+        let mut notes = Vec::new();
+        for logged in self.store().latest(None, LOOKED_BACK_MAX).unwrap_or_default() {
+            let (Entry::Begin(begin), Entry::End(end)) = (&logged.first, &logged.last) else { continue };
+            let mut moves: Vec<&Move> = begin.moves.iter().collect();
+            moves.retain(|moved| moved.from == *version || moved.to == *version);
+            let went = end.actors.iter().filter(|actor| !moves.is_empty() && actor.outcome == "committed");
+            let went: BTreeSet<&Addr> = went.map(|actor| &actor.addr).collect();
+            moves.retain(|moved| went.contains(&moved.addr) && left.remove(&moved.addr));
+            moves.retain(|moved| moved.from == *version);
+            let Some(of) = &begin.rolls_back else { continue };
+            let (from, why) = match moves.as_slice() {
+                [] => continue,
+                [one] => (one.addr.to_string(), own_reason(&begin.why, of, &one.addr)),
+                many => (format!("{} actors", many.len()), begin.why.as_str()),
+            };
+            let why = if why.is_empty() { String::new() } else { format!(": {why}") };
+            notes.push(format!("{version} was taken back from {from} by {}{why}", logged.id));
+        }
+        notes
     }
 
     /// The defined actors of a kind that do not run.

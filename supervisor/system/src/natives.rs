@@ -1,15 +1,22 @@
 //! The host's own actors: those that every system has, and those that a service registers.
 
 use crate::{System, SystemError};
+use std::path::Path;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_native::{Grants, Host, Limits, Native, NotNative};
 use teneral_runtime::{ActorRef, Runtime, Start};
 
 /// Starts those that every system has. Blocks for a moment.
-pub(crate) fn start(runtime: &Runtime, limits: Limits, grants: Grants) -> Result<Host, SystemError> {
+pub(crate) fn start(
+    runtime: &Runtime,
+    limits: Limits,
+    grants: Grants,
+    ca_file: Option<&Path>,
+) -> Result<Host, SystemError> {
     let host = Host::new(limits).map_err(none)?;
-    for start in teneral_native::built_in(&host, grants, runtime.config().message_bytes_max).map_err(none)? {
+    let message_bytes_max = runtime.config().message_bytes_max;
+    for start in teneral_native::built_in(&host, grants, message_bytes_max, ca_file).map_err(none)? {
         begin(runtime, start)?;
     }
     Ok(host)

@@ -4,15 +4,28 @@ use crate::events::Happened;
 use crate::system::parse;
 use crate::{System, SystemError};
 use semver::Version;
-use teneral_store::{Entry, Release, Store};
+use teneral_contract::{Addr, Digest};
+use teneral_store::{Entry, Release, Store, UpgradeId};
+
+/// Who uses an artifact's library in this process, where it stays until the process ends. Who runs it is found among
+/// the actors, by digest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageUse {
+    /// How many hold its code: instances, and whoever may make one.
+    pub holders: usize,
+    /// The upgrades at work that may still need it.
+    pub upgrades: Vec<UpgradeId>,
+    /// The actors on another version's probation whose instance before is of it: see [`System::on_probation`].
+    pub instances_before: Vec<Addr>,
+}
 
 impl System {
     /// Takes an artifact out of the store. The high-water mark of its kind stays. Blocks on the disk.
     ///
     /// # Errors
     /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::InUse`] while
-    /// an actor runs it or is defined on it, while it is the default, or while an upgrade at work may need it;
-    /// [`SystemError::Store`].
+    /// an actor runs it or is defined on it, while it is the default, while an upgrade at work may need it, or while
+    /// somebody on probation may have to go back to it; [`SystemError::Store`].
     pub fn remove_artifact(&self, kind: &str, version: &str) -> Result<Release, SystemError> {
         let version = parse(version)?;
         let release = self.library().release(kind, &version)?;
@@ -27,6 +40,40 @@ impl System {
         Ok(release)
     }
 
+    /// The versions that run in processes of their own, of those that somebody needs.
+    #[must_use]
+    pub fn modules(&self) -> Vec<crate::ModuleInfo> {
+        self.inner().library.modules()
+    }
+
+    /// Where the actors of a kind run.
+    #[must_use]
+    pub fn place(&self, kind: &str) -> crate::Place {
+        self.inner().library.place(kind)
+    }
+
+    /// Who uses an artifact's library in this process. `None` when the process does not have it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Store`].
+    pub fn image(&self, artifact: Digest) -> Result<Option<ImageUse>, SystemError> {
+        let Some(holders) = crate::library::holders(artifact) else { return Ok(None) };
+        let mut upgrades = Vec::new();
+        for id in self.running() {
+            if self.is_at_work_with(&id, artifact)? {
+                upgrades.push(id);
+            }
+        }
+        let instances_before = self.inner().upgrades.instances_before_of(artifact);
+        Ok(Some(ImageUse { holders, upgrades, instances_before }))
+    }
+
+    fn is_at_work_with(&self, id: &UpgradeId, artifact: Digest) -> Result<bool, SystemError> {
+        let journal = self.journal(id)?;
+        let mut moves = Entry::begin_of(&journal).into_iter().flat_map(|begin| &begin.moves);
+        Ok(moves.any(|moved| [moved.from_digest, moved.to_digest].contains(&artifact)))
+    }
+
     /// Everybody who needs an artifact, each as a sentence.
     fn who_needs(&self, release: &Release) -> Result<Vec<String>, SystemError> {
         let Release { kind, version, sha256, .. } = release;
@@ -38,15 +85,15 @@ impl System {
             needed.push(format!("it is the default of {kind}"));
         }
         for id in self.running() {
-            let journal = self.journal(&id)?;
-            let moves = journal.iter().filter_map(|entry| match entry {
-                Entry::Begin(begin) => Some(&begin.moves),
-                Entry::Step(_) | Entry::End(_) => None,
-            });
-            if moves.flatten().any(|moved| [moved.from_digest, moved.to_digest].contains(sha256)) {
+            if self.is_at_work_with(&id, *sha256)? {
                 needed.push(format!("upgrade {id} is at work with it, and may have to undo"));
             }
         }
+        let back = self.inner().upgrades.ways_back_over(*sha256).into_iter();
+        let sentence = |(addr, id)| {
+            format!("{addr} is on probation for {id}, and its way back leads over it: teneral upgrade finalise {id}")
+        };
+        needed.extend(back.map(sentence));
         Ok(needed)
     }
 }

@@ -5,6 +5,10 @@
 
 use crate::events::{Happened, Source};
 use crate::library::{Brought, Library};
+use crate::modules::Processes;
+use crate::name::is_key;
+use crate::probations::Keeper;
+use crate::scribe::Scribes;
 use crate::served::Stage;
 use crate::trusted::{keys, serve_as, to_record};
 use crate::{Admission, Launch, Options, SystemError, ToAddr};
@@ -13,11 +17,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use teneral_contract::{Addr, Request, Wire};
+use teneral_control::api::wire::ConfigRow;
 use teneral_control::trust::{KeyId, Profile, TrustedKey};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{ActorOptions, ActorRef, Outgoing, Runtime, Start, StartArgs, StartError, SystemClock};
 use teneral_store::{EmbeddedStore, Release, Store};
-use teneral_upgrade::{Options as UpgradeOptions, UpgradeConfig, Upgrades, nearest};
+use teneral_upgrade::{Options as UpgradeOptions, TrialConfig, UpgradeConfig, Upgrades, nearest};
 
 /// How long [`System::ask`] waits.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,8 +40,11 @@ pub(crate) struct Inner {
     pub(crate) upgrades: Upgrades,
     upgrade: UpgradeOptions,
     pub(crate) natives: teneral_native::Host,
+    pub(crate) scribes: Scribes,
     pub(crate) actors_max: usize,
     pub(crate) who: String,
+    /// What it was told, and by whom.
+    told: Vec<ConfigRow>,
     stage: Stage,
     /// Whose turn it is to make an actor at its first use.
     first_uses: Arc<tokio::sync::Mutex<()>>,
@@ -62,30 +70,40 @@ impl System {
     pub fn open_with(options: Options) -> Result<Self, SystemError> {
         let Options { dir, runtime: mut config, spawn, profile, gate, loader, after_production, .. } = options;
         let store = Arc::new(EmbeddedStore::open(&dir)?);
+        // A module's process is somewhere else.
+        let absolute = std::path::absolute(&dir).unwrap_or_else(|_| dir.clone());
         serve_as(&store, profile, after_production)?;
         config.epoch = store.next_epoch()?;
         let events = Source::new(config.epoch);
-        let library = Arc::new(Library::new(Arc::clone(&store), profile, gate, loader));
+        let processes =
+            Processes::new(options.places, options.modules, options.trial_program.clone(), absolute.join("modules"));
+        let library = Arc::new(Library::new(Arc::clone(&store), profile, (gate, loader), processes));
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
-        let natives = crate::natives::start(&runtime, options.natives, options.grants)?;
-        let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new());
+        let natives = crate::natives::start(&runtime, options.natives, options.grants, options.ca_file.as_deref())?;
+        let trials = TrialConfig { program: options.trial_program, keep_dir: Some(dir.join("trials")) };
+        let upgrades = Upgrades::new(runtime.clone(), library.clone(), store, clock, UpgradeConfig::new(), trials);
+        let scribes = Scribes::new(runtime.clone(), options.json_threads_max)?;
         let (stage, first_uses, definitions) = (Stage::new(), Arc::default(), Mutex::new(()));
-        let (upgrade, actors_max, who) = (options.upgrade, options.actors_max, options.who);
+        let (upgrade, actors_max, who, told) = (options.upgrade, options.actors_max, options.who, options.told);
         let inner = Inner {
             runtime,
             library,
             upgrades,
             upgrade,
             natives,
+            scribes,
             actors_max,
             who,
+            told,
             stage,
             first_uses,
             definitions,
             events,
         };
-        Ok(Self::of(Arc::new(inner)))
+        let inner = Arc::new(inner);
+        inner.upgrades.tell_outcomes(Keeper(Arc::downgrade(&inner)));
+        Ok(Self::of(inner))
     }
 
     /// Brings a library into the store, through the gate: it is read, checked and kept by its digest. Nothing of it
@@ -117,6 +135,11 @@ impl System {
     pub async fn push_bytes(&self, library: Vec<u8>, admission: Admission) -> Result<Release, SystemError> {
         let brought = Brought::Bytes(library);
         self.say_pushed(self.blocking("a push", move |inner| inner.library.push(brought, admission)).await)
+    }
+
+    /// What the host was told when it was opened, and by whom.
+    pub(crate) fn told(&self) -> &[ConfigRow] {
+        &self.inner.told
     }
 
     /// What this host is served as.
@@ -272,6 +295,7 @@ impl System {
         args: StartArgs,
         options: ActorOptions,
     ) -> Result<ActorRef, SystemError> {
+        is_key(&addr)?;
         let (kind, version) = (addr.kind().to_owned(), provider.version().clone());
         let start = Start { addr: addr.clone(), provider, args, options };
         self.inner.runtime.start(start).map_err(|source| match source {
@@ -312,7 +336,7 @@ impl System {
     pub(crate) fn down_or(&self, missing: SystemError) -> SystemError {
         let SystemError::Actor { addr, .. } = &missing else { return missing };
         match self.defined(addr) {
-            Ok(Some(_)) => SystemError::Defined { addr: addr.clone() },
+            Ok(Some(_)) => self.is_down(addr.clone()),
             Ok(None) => missing,
             Err(error) => error,
         }

@@ -4,16 +4,19 @@
 //! settled once, by whoever is first: its lane, or the runtime that took its pause away and a lane that does not come
 //! back.
 
-use crate::error::{Refused, UpgradeError};
+use crate::claim::Claim;
+use crate::error::UpgradeError;
 use crate::journal::Journal;
 use crate::lanes::{Event, Lanes, Probe};
-use crate::plan::{Direction, Move, Plan, ReleaseRef};
+use crate::plan::{Direction, Move, Plan};
 use crate::report::{ActorReport, Failure, Now, Outcome, Report, micros};
+use crate::shared::Shared;
 use crate::step::Step;
 use crate::told;
-use crate::transaction::{Code, Job, Settled};
-use crate::upgrades::{Claim, Inner, Shared};
-use std::collections::{BTreeMap, HashMap};
+use crate::transaction::Settled;
+use crate::trial::Rehearsed;
+use crate::upgrades::{Inner, Upgrades};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -30,9 +33,9 @@ const TICK: Duration = Duration::from_millis(20);
 const LANES_FIRST: usize = 2;
 
 pub(crate) struct Conductor {
-    inner: Arc<Inner>,
-    shared: Arc<Shared>,
-    plan: Plan,
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) plan: Plan,
     journal: Journal,
     claim: Claim,
     /// One place a move; the report is made of them, so that none can be left out.
@@ -44,10 +47,12 @@ pub(crate) struct Conductor {
     /// Lanes that drop what a job left over.
     dropping: HashMap<usize, (Instant, Arc<Probe>)>,
     probes: HashMap<usize, Arc<Probe>>,
-    owed: Vec<StepDone>,
+    pub(crate) owed: Vec<StepDone>,
+    /// Who went back after a commit, and is not written down yet.
+    back: Vec<ActorReport>,
+    /// What their rehearsals told of the moves.
+    pub(crate) rehearsed: HashMap<usize, Rehearsed>,
 }
-
-type Loaded = Result<Arc<dyn Provider>, (Step, Arc<UpgradeError>)>;
 
 impl Conductor {
     pub(crate) fn new(inner: Arc<Inner>, shared: Arc<Shared>, plan: Plan, journal: Journal, claim: Claim) -> Self {
@@ -64,13 +69,14 @@ impl Conductor {
             dropping: HashMap::new(),
             probes: HashMap::new(),
             owed: Vec::new(),
+            back: Vec::new(),
+            rehearsed: HashMap::new(),
         }
     }
 
     pub(crate) fn conduct(mut self) -> Report {
         told::begun(self.inner.runtime.event_sink(), &self.shared.id, &self.plan);
         let jobs = self.prepare();
-        self.write_steps();
         let upgrading = What::Upgrading { upgrade: self.shared.id.to_string(), actors: jobs.len() };
         self.inner.runtime.event_sink().emit(upgrading);
         let (sender, events) = mpsc::channel();
@@ -83,108 +89,10 @@ impl Conductor {
         // What is being dropped is nobody's news but a hang is: the runtime's own watchdog does not see these threads.
         while self.settled.iter().any(Option::is_none) || !self.dropping.is_empty() {
             self.listen(&events, &mut lanes);
+            self.write_back();
             self.write_steps();
         }
         self.report()
-    }
-
-    // ---- before the pause: the code, once for each release
-
-    fn prepare(&mut self) -> Vec<(usize, Job)> {
-        let mut loaded: BTreeMap<String, Loaded> = BTreeMap::new();
-        let mut jobs = Vec::new();
-        for number in 0..self.plan.moves.len() {
-            match self.prepare_one(number, &mut loaded) {
-                Ok(job) => jobs.push((number, job)),
-                Err(report) => self.settle(number, *report),
-            }
-        }
-        jobs
-    }
-
-    fn prepare_one(&mut self, number: usize, loaded: &mut BTreeMap<String, Loaded>) -> Result<Job, Box<ActorReport>> {
-        let moved = self.plan.moves[number].clone();
-        let refused = |(step, error): (Step, Arc<UpgradeError>)| Box::new(ActorReport::refused(&moved, step, &error));
-        let new = self.code(&moved.to, loaded).map_err(refused)?;
-        let mut between = Vec::new();
-        for hop in &moved.ladder {
-            if hop.by.digest != moved.from.digest && hop.by.digest != moved.to.digest {
-                between.push(self.code(&hop.by, loaded).map_err(refused)?);
-            }
-        }
-        let Some(actor) = self.inner.runtime.actor(&moved.addr) else {
-            let error = UpgradeError::Pause(teneral_runtime::PauseRefused::Stopped);
-            let outcome = Outcome::Refused(Failure::of(&error));
-            return Err(Box::new(ActorReport::untouched(&moved, Step::Pause, outcome, Now::Stopped)));
-        };
-        Ok(Job { moved, options: self.plan.options, actor, code: Code { new, between } })
-    }
-
-    fn code(&mut self, release: &ReleaseRef, loaded: &mut BTreeMap<String, Loaded>) -> Loaded {
-        // By artifact: a name for "the code of this kind" is what makes others' upgrades fail.
-        let key = if cfg!(feature = "bug-u15") { release.kind.clone() } else { release.digest.to_string() };
-        if let Some(known) = loaded.get(&key) {
-            return known.clone();
-        }
-        let mut step = Step::Verify;
-        let result = self.load(release, &mut step).map_err(|error| (step, Arc::new(error)));
-        loaded.insert(key, result.clone());
-        result
-    }
-
-    fn load(&mut self, release: &ReleaseRef, step: &mut Step) -> Result<Arc<dyn Provider>, UpgradeError> {
-        self.shared.go_on()?;
-        let inner = Arc::clone(&self.inner);
-        if let Some(why) = inner.runtime.quarantined(release.digest) {
-            return Err(UpgradeError::Quarantined { release: release.to_string(), why });
-        }
-        let mut artifact = inner.artifacts.open(release);
-        self.timed(Step::Verify, release, || artifact.verify())?;
-        *step = Step::Check;
-        let manifest = self.timed(Step::Check, release, || artifact.check())?;
-        if ReleaseRef::of(&manifest, release.digest) != *release {
-            let what =
-                format!("it says it is {} {}, schema {}", manifest.kind, manifest.version, manifest.state.schema);
-            return Err(UpgradeError::Changed { release: release.to_string(), what });
-        }
-        *step = Step::Load;
-        let provider = self.timed(Step::Load, release, || artifact.load())?;
-        if provider.digest() != release.digest && !cfg!(feature = "bug-u15") {
-            let what = format!("the image in the process has digest {}", provider.digest());
-            return Err(UpgradeError::Changed { release: release.to_string(), what });
-        }
-        Ok(provider)
-    }
-
-    fn timed<T>(
-        &mut self,
-        step: Step,
-        release: &ReleaseRef,
-        run: impl FnOnce() -> Result<T, Refused>,
-    ) -> Result<T, UpgradeError> {
-        let began = self.shared.clock.now();
-        let result = run().map_err(|refused| {
-            let (what, refused) = (release.to_string(), Box::new(refused));
-            UpgradeError::Gate { what, step, refused }
-        });
-        let said = result.as_ref().map_or_else(
-            |error| {
-                let Failure { code, cause, .. } = Failure::of(error);
-                StepResult::Failed { code, cause }
-            },
-            |_| StepResult::Done,
-        );
-        let done = StepDone {
-            at_unix_us: self.shared.unix_us(),
-            actor: None,
-            step: step.name().to_owned(),
-            took_us: micros(self.shared.clock.now().since(began)),
-            result: said,
-        };
-        // Now, and not when it is written: all code is brought before anything is.
-        told::step(self.inner.runtime.event_sink(), &self.shared.id, &done);
-        self.owed.push(done);
-        result
     }
 
     // ---- while the lanes work
@@ -289,8 +197,9 @@ impl Conductor {
 
     // ---- the end of one actor
 
-    fn settle(&mut self, number: usize, report: ActorReport) {
+    pub(crate) fn settle(&mut self, number: usize, mut report: ActorReport) {
         self.probes.remove(&number);
+        report.trial = report.trial.or_else(|| self.rehearsed.remove(&number));
         let leaks = cfg!(feature = "bug-u14") && report.direction == Direction::Downgrade;
         if leaks {
             self.claim.keep(&report.actor)
@@ -302,6 +211,9 @@ impl Conductor {
         }
         if let Some(event) = report.event().filter(|_| self.settled[number].is_none()) {
             self.inner.runtime.event_sink().emit(event);
+        }
+        if self.plan.rolls_back.is_some() && self.settled[number].is_none() && report.outcome == Outcome::Committed {
+            self.back.push(report.clone());
         }
         self.settled[number].get_or_insert(report);
     }
@@ -331,13 +243,16 @@ impl Conductor {
         let mut report = ActorReport::untouched(&moved, step, outcome, Now::old(&moved));
         explain(&mut report, lost, &moved);
         let Failure { code, cause, .. } = Failure::of(&error);
-        self.owed.push(StepDone {
+        let broke = StepDone {
             at_unix_us: self.shared.unix_us(),
             actor: Some(moved.addr.clone()),
             step: step.name().to_owned(),
             took_us: micros(lost.paused),
             result: StepResult::Failed { code, cause },
-        });
+        };
+        // The lane that should have told it does not come back.
+        told::step(&self.shared.events, &self.shared.id, || broke.clone());
+        self.owed.push(broke);
         // After a cancel or a stop the code was given no time: being slow then is no fault of it.
         let overdue = matches!(lost.why, LeaseLost::Overdue { .. });
         if let Some(culprit) = culprit.filter(|_| overdue) {
@@ -361,10 +276,14 @@ impl Conductor {
         }
     }
 
-    fn write_steps(&mut self) {
-        let events = self.inner.runtime.event_sink();
-        let of_actors = self.owed.iter().filter(|step| step.actor.is_some());
-        of_actors.for_each(|step| told::step(events, &self.shared.id, step));
+    /// Writes down who is back: the host may end before the others are.
+    fn write_back(&mut self) {
+        let Some(of) = self.plan.rolls_back.as_ref().filter(|_| !self.back.is_empty()) else { return };
+        let upgrades = Upgrades::of(Arc::clone(&self.inner));
+        upgrades.are_back(of, (&self.shared.id, &self.plan.why), &std::mem::take(&mut self.back));
+    }
+
+    pub(crate) fn write_steps(&mut self) {
         self.journal.steps(std::mem::take(&mut self.owed));
     }
 

@@ -3,55 +3,21 @@
 //! A refusal comes before anything was touched, a failure after a step broke; both name what was found and what was
 //! expected, and both have a hint. A [`crate::Report`] holds them as text, since it outlives the process.
 
+pub use crate::codes::CODES;
 use crate::plan::REQUEST_BYTES_MAX;
+use crate::probation::BackError;
+use crate::report::Pause;
 use crate::step::Step;
+use crate::trial::TrialError;
+use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_runtime::error::{LeaseLost, PauseRefused};
 use teneral_runtime::ports::{Fault, FaultKind};
 use teneral_store::{StoreError, UpgradeId};
 
-/// Every code with its title, in order of the alphabet.
-pub const CODES: &[(&str, &str)] = &[
-    ("UPG-ACTOR", "no actor of that name"),
-    ("UPG-ARGS", "the new code cannot read the actor's start arguments"),
-    ("UPG-BUSY", "the actor did not come to a message boundary in time"),
-    ("UPG-CANCELLED", "an operator cancelled the upgrade"),
-    ("UPG-CHANGED", "an artifact is not the one that the plan was made for"),
-    ("UPG-CONTRACT", "waiting messages have no path to the new code"),
-    ("UPG-DECODE", "the new code cannot read the state"),
-    ("UPG-DIRECTION", "a downgrade that was not asked for"),
-    ("UPG-DOWNGRADE", "the newer code could not write the state for the older"),
-    ("UPG-EMPTY", "no actor was named"),
-    ("UPG-GONE", "the actor stopped before the upgrade reached it"),
-    ("UPG-HANG", "the code did not return under the pause"),
-    ("UPG-HELD", "somebody else has paused the actor"),
-    ("UPG-JOURNAL", "the journal could not be written"),
-    ("UPG-KIND", "no artifact of that kind"),
-    ("UPG-LADDER", "no migration from the running schema to the new one"),
-    ("UPG-LIMIT", "the state is over its size limit"),
-    ("UPG-MIGRATE", "the migration failed"),
-    ("UPG-OVERDUE", "the pause lasted longer than allowed"),
-    ("UPG-PLAN", "the plan cannot be read"),
-    ("UPG-QUARANTINED", "the artifact is in quarantine"),
-    ("UPG-REPEATED", "this request was made before"),
-    ("UPG-REQUEST", "a request's name is empty or too long"),
-    ("UPG-RESET", "the new code could not start from the actor's arguments"),
-    ("UPG-RUNNING", "another upgrade has the actor"),
-    ("UPG-SHAPE", "two shapes bear one schema number"),
-    ("UPG-SNAPSHOT", "the state could not be saved"),
-    ("UPG-STALE", "the actor was upgraded since the plan was made"),
-    ("UPG-STEPS", "the plan's steps are not a legal sequence"),
-    ("UPG-STOPPED", "the actor was stopped during the upgrade"),
-    ("UPG-SUSPENDED", "the actor has failed and waits for its supervisor"),
-    ("UPG-THREAD", "no thread for the upgrade"),
-    ("UPG-TWICE", "an actor was named twice"),
-    ("UPG-VERSION", "no artifact of that version"),
-    ("UPG-WRONG-KIND", "the artifact is of another kind than the actor"),
-];
-
 /// A refusal by the gate or the store, with its own code.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{cause}")]
 pub struct Refused {
     /// The stable code, for instance `GATE-DIGEST`.
@@ -287,6 +253,65 @@ pub enum UpgradeError {
     /// Cancelled before its turn.
     #[error("cancelled by {0}")]
     Cancelled(String),
+    /// The trial process did not live, or there is none.
+    #[error("{0}")]
+    Trial(TrialError),
+    /// The rehearsal shows that the pause would be too long.
+    #[error(
+        "{addr}: it would be paused for {}, of which {} to write the old state; {} are allowed",
+        Pause(*pause_us), Pause(*copy_us), Pause(*max_us)
+    )]
+    TooLong {
+        /// The actor.
+        addr: Addr,
+        /// Copy and migration, in microseconds.
+        pause_us: u64,
+        /// The copy alone.
+        copy_us: u64,
+        /// Allowed.
+        max_us: u64,
+    },
+    /// The same state gave two new ones.
+    #[error("{addr}: {to} makes another state of the same bytes each time")]
+    Unstable {
+        /// The actor.
+        addr: Addr,
+        /// The new version.
+        to: String,
+    },
+    /// There and back is somewhere else.
+    #[error("{addr}: from {to} back to {from} the state is not what it was{}", because(why.as_deref()))]
+    Lossy {
+        /// The actor.
+        addr: Addr,
+        /// The old version.
+        from: String,
+        /// The new version.
+        to: String,
+        /// Why there is no way back, if it fails.
+        why: Option<String>,
+    },
+    /// The rehearsal of another actor, taken as a sample, failed.
+    #[error("the rehearsal of {addr}, a sample for all, failed: [{code}] {cause}")]
+    Sample {
+        /// Whose.
+        addr: Addr,
+        /// Its code.
+        code: String,
+        /// Its cause.
+        cause: String,
+    },
+    /// Of those that run the same version nobody gave a copy for the sample.
+    #[error("nobody who was to be a sample for all could be copied, at last {addr}: {cause}")]
+    Unsampled {
+        /// Who was asked last.
+        addr: Addr,
+        /// Why it gave none.
+        cause: String,
+    },
+    /// It was not made final or not taken back.
+    #[error(transparent)]
+    Back(#[from] BackError),
 }
 
 impl UpgradeError {
@@ -326,6 +351,12 @@ impl UpgradeError {
             Self::Lost { lost, .. } => lost_code(lost),
             Self::Hang { .. } => "UPG-HANG",
             Self::Cancelled(_) => "UPG-CANCELLED",
+            Self::Trial(error) => error.code(),
+            Self::TooLong { .. } => "UPG-TRIAL-PAUSE",
+            Self::Unstable { .. } => "UPG-TRIAL-UNSTABLE",
+            Self::Lossy { .. } => "UPG-TRIAL-LOSSY",
+            Self::Sample { .. } | Self::Unsampled { .. } => "UPG-TRIAL-SAMPLE",
+            Self::Back(error) => error.code(),
         }
     }
 
@@ -367,12 +398,28 @@ impl UpgradeError {
             Self::Reset(_) => "start a fresh actor of the new version to see it fail alone",
             Self::Lost { lost: LeaseLost::Overdue { .. }, .. } => "allow a longer max_pause, or make the step quicker",
             Self::Lost { lost: LeaseLost::Stopped, .. } => "start the actor again; it starts on its kind's default",
+            Self::Hang { step: Step::Replay | Step::Restore, .. } => {
+                "teneral upgrade status says whether there is another way back; or let the new version go on (teneral \
+                 upgrade finalise); the version before is in quarantine while its code hangs"
+            }
             Self::Hang { .. } => {
                 "mend the version: its digest is in quarantine; a restart of the host frees the thread"
             }
             Self::Lost { .. } | Self::Cancelled(_) => "apply the plan again when it suits",
             Self::Save(_) => "mend what the cause says, or give the state up (state: reset)",
             Self::Migrate(_) | Self::Downgrade(_) => "mend the step, and push it under a new version",
+            Self::Trial(error) => error.hint(),
+            Self::TooLong { .. } => "allow a longer max_pause, make the step quicker, or hold less state",
+            Self::Unstable { .. } => {
+                "let the step depend on the state alone: no clock, no randomness, no unordered map; or let it pass \
+                 with a warning (--accept-unstable)"
+            }
+            Self::Lossy { .. } => {
+                "write the step down so that it gives back what was there, or accept the loss (--accept-lossy)"
+            }
+            Self::Sample { .. } => "mend the version and push it under a new one; the others were not touched",
+            Self::Back(error) => error.hint(),
+            Self::Unsampled { .. } => "try again, or wait longer for a message boundary (--quiesce-timeout)",
         };
         hint.to_owned()
     }
@@ -406,6 +453,10 @@ const fn lost_code(lost: &LeaseLost) -> &'static str {
         LeaseLost::Stopped => "UPG-STOPPED",
         LeaseLost::Cancelled { .. } => "UPG-CANCELLED",
     }
+}
+
+fn because(why: Option<&str>) -> String {
+    why.map_or_else(String::new, |why| format!(": {why}"))
 }
 
 fn saying(what: &str, fault: &Fault) -> String {

@@ -6,9 +6,13 @@
 
 use crate::error::{UpgradeError, chain};
 use crate::plan::{Move, Plan};
-use crate::report::{ActorReport, Failure, Now, Record};
+use crate::probation::{Watch, WayBack};
+use crate::report::{ActorReport, Failure, Now, Record, WentBack, micros};
+use semver::Version;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use teneral_store::{ActorEnd, Begin, End, Entry, StepDone, Store, StoreError, UpgradeId};
+use teneral_runtime::Tally;
+use teneral_store::{ActorEnd, BackDone, Begin, End, Entry, StepDone, Store, StoreError, Term, UpgradeId};
 
 /// The journal of one upgrade.
 pub(crate) struct Journal {
@@ -32,11 +36,24 @@ impl Journal {
         store: Arc<dyn Store>,
         id: UpgradeId,
         plan: &Plan,
-        at_unix_us: u64,
+        (at_unix_us, boot): (u64, u64),
     ) -> Result<Self, UpgradeError> {
         let moves = plan.moves.iter().map(planned).collect();
-        let begin =
-            Begin { at_unix_us, who: plan.who.clone(), why: plan.why.clone(), request: plan.request.clone(), moves };
+        let term = |watch: Watch| Term { time_us: micros(watch.time), messages: watch.messages, boot };
+        let defaults = match plan.options.probation.watch() {
+            Some(_) => defaults(&*store, plan).map_err(|error| UpgradeError::Journal(Box::new(error)))?,
+            None => BTreeMap::new(),
+        };
+        let begin = Begin {
+            at_unix_us,
+            who: plan.who.clone(),
+            why: plan.why.clone(),
+            request: plan.request.clone(),
+            rolls_back: plan.rolls_back.clone(),
+            probation: plan.options.probation.watch().map(term),
+            defaults,
+            moves,
+        };
         match store.append(&id, &[Entry::Begin(begin)]) {
             Ok(()) => {}
             // Whether it stands there decides: one that began without an end would never be closed.
@@ -79,7 +96,9 @@ impl Journal {
     fn try_write(&mut self) -> Result<(), StoreError> {
         if self.in_doubt {
             // Read back before it is written again: twice in the journal would be a lie.
-            let found = self.store.journal(&self.id)?.len();
+            // What becomes of probations meanwhile is written by others.
+            let ours = |entry: &Entry| !matches!(entry, Entry::Probation(_));
+            let found = self.store.journal(&self.id)?.into_iter().filter(ours).count();
             self.owed.drain(..found.saturating_sub(self.written).min(self.owed.len()));
             (self.written, self.in_doubt) = (found, false);
         }
@@ -90,6 +109,16 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// What new actors of the moved kinds get at this moment.
+fn defaults(store: &dyn Store, plan: &Plan) -> Result<BTreeMap<String, Version>, StoreError> {
+    let kinds: BTreeSet<&str> = plan.moves.iter().map(|moved| moved.addr.kind()).collect();
+    let mut defaults = BTreeMap::new();
+    for kind in kinds {
+        defaults.extend(store.default_version(kind)?.map(|version| (kind.to_owned(), version)));
+    }
+    Ok(defaults)
 }
 
 fn planned(moved: &Move) -> teneral_store::Move {
@@ -105,7 +134,9 @@ fn planned(moved: &Move) -> teneral_store::Move {
 
 fn ended(report: &ActorReport, plan: &Plan) -> ActorEnd {
     let (now, generation) = match &report.now {
-        Now::Serving { version, generation } | Now::Replaced { version, generation } => (version.clone(), *generation),
+        Now::Serving { version, generation }
+        | Now::Replaced { version, generation }
+        | Now::Held { version, generation } => (version.clone(), *generation),
         Now::Stopped => {
             let planned = plan.moves.iter().find(|moved| moved.addr == report.actor);
             (report.from.clone(), planned.map_or(0, |moved| moved.generation))
@@ -119,5 +150,16 @@ fn ended(report: &ActorReport, plan: &Plan) -> ActorEnd {
         generation,
         state_before: report.state_before,
         state_after: report.state_after,
+        back: match (&report.back, &plan.rolls_back) {
+            (Some(back), _) => Some(done(back)),
+            // An ordinary way down is known by its plan alone.
+            (None, Some(of)) => Some(done(&WentBack::of(of, WayBack::Downgrade, Tally::default()))),
+            (None, None) => None,
+        },
     }
+}
+
+fn done(back: &WentBack) -> BackDone {
+    let WentBack { way, messages, skipped, failed, matched, unsaid, held, dropped, replay_us, .. } = *back;
+    BackDone { way: way.name().to_owned(), messages, skipped, failed, matched, unsaid, held, dropped, replay_us }
 }

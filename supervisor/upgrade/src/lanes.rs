@@ -4,8 +4,8 @@
 //! which is counted and given up, and another takes its place, so that the other actors go on.
 
 use crate::error::UpgradeError;
+use crate::shared::Shared;
 use crate::transaction::{self, Job, Leftover, Settled};
-use crate::upgrades::Shared;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,7 +41,7 @@ const BACK: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl Probe {
-    fn new(code: Arc<dyn Provider>) -> Self {
+    pub(crate) fn new(code: Arc<dyn Provider>) -> Self {
         Self { state: AtomicU8::new(WORKING), code: Mutex::new(code) }
     }
 
@@ -64,7 +64,13 @@ impl Probe {
         given_up
     }
 
-    fn back(&self, lost: &AtomicUsize) -> bool {
+    /// Whether nobody waits for the lane any more: what it still does is no part of the upgrade.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.state.load(Ordering::Acquire) == GIVEN_UP
+    }
+
+    /// Whether it was in time.
+    pub(crate) fn back(&self, lost: &AtomicUsize) -> bool {
         let in_time = self.state.compare_exchange(WORKING, BACK, Ordering::AcqRel, Ordering::Acquire).is_ok();
         if !in_time {
             lost.fetch_sub(1, Ordering::Relaxed);
@@ -179,7 +185,7 @@ fn end((code, instance): Leftover, dropping: &Probe) {
     }
 }
 
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("a panic without a text").to_owned()
 }

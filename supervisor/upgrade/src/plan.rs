@@ -4,19 +4,25 @@
 //! under a pause is the code itself. A plan names the generation it starts from and is refused when somebody was faster
 //! (compare-and-set for upgrades, as in omicron's blueprints); it survives as JSON, and nobody edits its steps.
 
+use crate::after::outlasts;
 use crate::error::UpgradeError;
 use crate::ladder::{self, NoWay, Rung};
+use crate::legal::names_a_request;
 use crate::nearest;
+use crate::probation::{Probation, WayBack, ways_of};
+use crate::report::{TrialOutcome, Trialled};
 use crate::request::{Downgrades, Options, PathlessPolicy, Request, StateMode, Wanted};
 use crate::snapshot::{Released, Snapshot, Subject};
 use crate::step::Step;
+pub use crate::waiting::Pathless;
+use crate::waiting::{pathless, reads_args};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fmt;
-use teneral_contract::{Addr, Contract, Digest, Manifest, Refusal, shape_diff};
-use teneral_runtime::{Parked, Place};
+use teneral_contract::{Addr, Digest, Manifest, shape_diff};
+use teneral_store::UpgradeId;
 
 /// Differences of two shapes named at most.
 const DIFFERENCES_MAX: usize = 8;
@@ -25,7 +31,7 @@ const DIFFERENCES_MAX: usize = 8;
 pub const REQUEST_BYTES_MAX: usize = 128;
 
 /// Format of a plan as JSON.
-const PLAN_FORMAT: u16 = 1;
+const PLAN_FORMAT: u16 = 3;
 
 /// What will be done. Made by [`plan`], run by [`crate::Upgrades`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -36,10 +42,16 @@ pub struct Plan {
     pub(crate) why: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) request: Option<String>,
+    /// The upgrade that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rolls_back: Option<UpgradeId>,
     pub(crate) options: Options,
     pub(crate) moves: Vec<Move>,
     pub(crate) unchanged: Vec<Unchanged>,
     pub(crate) warnings: Vec<String>,
+    /// What rehearsals of its moves told, if it was rehearsed. Applying it rehearses anew.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) rehearsed: Vec<Trialled>,
 }
 
 /// One actor's way to another version.
@@ -60,10 +72,17 @@ pub struct Move {
     pub steps: Vec<Step>,
     /// The ladder that its state takes; empty when the schema stays or the state is reset.
     pub ladder: Vec<Hop>,
+    /// The way of a state of the new version back to the old one's schema; none when nobody offers one, or the state is
+    /// reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<Vec<Hop>>,
     /// Waiting messages that the new code has no path for.
     pub pathless: Vec<Pathless>,
     /// The actors it started; they stay as they are.
     pub children: Vec<Addr>,
+    /// The ways back after the commit, while it is on probation, the best first; none without one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<WayBack>,
 }
 
 /// An actor that already is where it was asked to go: nobody pauses it.
@@ -128,18 +147,6 @@ pub struct Hop {
     pub to_schema: u32,
 }
 
-/// Waiting messages without a path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pathless {
-    /// Where they wait: `mailbox`, `timer`, `continuation`, `outbox`.
-    pub place: String,
-    /// How many.
-    pub count: usize,
-    /// Which message, and why it has no path.
-    pub why: String,
-}
-
 impl ReleaseRef {
     pub(crate) fn of(manifest: &Manifest, digest: Digest) -> Self {
         let (kind, version) = (manifest.kind.clone(), manifest.version.clone());
@@ -170,10 +177,12 @@ pub fn plan(snapshot: &Snapshot, request: &Request) -> Result<Plan, UpgradeError
         who: request.who.clone(),
         why: request.why.clone(),
         request: request.name.clone(),
+        rolls_back: None,
         options: request.options,
         moves: Vec::new(),
         unchanged: Vec::new(),
         warnings: request.notes.clone(),
+        rehearsed: Vec::new(),
     };
     let mut seen = BTreeSet::new();
     for wanted in &request.actors {
@@ -190,6 +199,7 @@ pub fn plan(snapshot: &Snapshot, request: &Request) -> Result<Plan, UpgradeError
         plan.warnings.extend(moved.1);
         plan.moves.push(moved.0);
     }
+    plan.warnings.extend(outlasts(&plan));
     if seen.is_empty() { Err(UpgradeError::Empty) } else { Ok(plan) }
 }
 
@@ -272,10 +282,19 @@ fn one_move(
     if !reads_args(new.manifest, subject) {
         warnings.push(format!("{addr}: {to} does not read its start arguments: a restart from them would fail"));
     }
-    let steps = Step::sequence(options.state).to_vec();
+    let steps = Step::sequence(options.state, options.trials).to_vec();
+    let running = Rung { digest: subject.digest, manifest: &subject.manifest };
+    let back = match options.state {
+        StateMode::Migrate => ladder::way(new, running, &rungs).ok(),
+        StateMode::Reset => None,
+    };
     let (generation, children) = (subject.generation, subject.children.clone());
     let addr = addr.clone();
-    Ok((Move { addr, direction, from, to, generation, steps, ladder, pathless, children }, warnings))
+    let after = match options.probation {
+        Probation::Watch(_) => ways_of(subject.manifest.deterministic, back.is_some()),
+        Probation::Off => Vec::new(),
+    };
+    Ok((Move { addr, direction, from, to, generation, steps, ladder, back, pathless, children, after }, warnings))
 }
 
 /// The artifacts of a kind that may take part: readable, and not in quarantine.
@@ -329,49 +348,6 @@ fn difference(old: &Value, new: &Value) -> String {
     if lines.is_empty() { "the shapes are equal".to_owned() } else { lines.join("; ") }
 }
 
-fn reads_args(manifest: &Manifest, subject: &Subject) -> bool {
-    let args = &manifest.args;
-    subject
-        .parked
-        .iter()
-        .filter(|parked| parked.place == Place::RestartArgs)
-        .all(|parked| parked.tag.fingerprint == args.fingerprint || args.also.contains(&parked.tag.fingerprint))
-}
-
-fn pathless(subject: &Subject, manifest: &Manifest) -> Vec<Pathless> {
-    let contract = Contract::new(manifest);
-    let known_before = Contract::new(&subject.manifest);
-    let waiting = subject.parked.iter().filter(|parked| parked.place != Place::RestartArgs);
-    waiting
-        .filter_map(|parked: &Parked| {
-            let refusal = contract.resolve(parked.tag).err()?;
-            let why = match (&refusal, known_before.name_of(parked.tag.variant)) {
-                (Refusal::UnknownMessage(_), Some(name)) => {
-                    format!("message {name} is unknown to {}", manifest.version)
-                }
-                _ => refusal.to_string(),
-            };
-            Some(Pathless { place: place(parked.place).to_owned(), count: parked.count, why })
-        })
-        .collect()
-}
-
-const fn place(place: Place) -> &'static str {
-    match place {
-        Place::Mailbox => "mailbox",
-        Place::Timer => "timer",
-        Place::Continuation => "continuation",
-        Place::Outbox => "outbox",
-        Place::RestartArgs => "start arguments",
-    }
-}
-
-impl fmt::Display for Pathless {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in the {}: {}", self.count, self.place, self.why)
-    }
-}
-
 impl Plan {
     /// The moves, in order of the request.
     #[must_use]
@@ -389,6 +365,18 @@ impl Plan {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// What the rehearsals of its moves told; nothing before [`crate::Upgrades::rehearse`].
+    #[must_use]
+    pub fn rehearsed(&self) -> &[Trialled] {
+        &self.rehearsed
+    }
+
+    /// Whether no rehearsal failed.
+    #[must_use]
+    pub fn passed(&self) -> bool {
+        !self.rehearsed.iter().any(|trialled| matches!(trialled.outcome, TrialOutcome::Failed(_)))
     }
 
     /// The bounds and choices it was made with.
@@ -421,6 +409,28 @@ impl Plan {
     #[must_use]
     pub fn because(self, why: &str) -> Self {
         Self { why: why.to_owned(), ..self }
+    }
+
+    /// A plan that takes an upgrade back, for the journal.
+    #[must_use]
+    pub(crate) fn rolling_back(self, of: &UpgradeId) -> Self {
+        Self { rolls_back: Some(of.clone()), ..self }
+    }
+
+    /// What a way back by another instance is journaled as: nobody applies it.
+    pub(crate) fn back(of: &UpgradeId, moves: Vec<Move>, (who, why): (&str, &str)) -> Self {
+        Self {
+            format: PLAN_FORMAT,
+            who: who.to_owned(),
+            why: why.to_owned(),
+            request: None,
+            rolls_back: Some(of.clone()),
+            options: Options::new(),
+            moves,
+            unchanged: Vec::new(),
+            warnings: Vec::new(),
+            rehearsed: Vec::new(),
+        }
     }
 
     /// A plan with the name of the request that it is for: the host runs one upgrade of that name, ever, and refuses
@@ -456,45 +466,6 @@ impl Plan {
                 return Err(UpgradeError::Twice(addr.clone()));
             }
         }
-        self.moves.iter().try_for_each(|moved| moved.validate(self.options.state))
-    }
-}
-
-/// Whether a request may be called so: what is kept for ever is bounded.
-pub(crate) fn names_a_request(name: &str) -> Result<(), UpgradeError> {
-    match name.len() {
-        1..=REQUEST_BYTES_MAX => Ok(()),
-        bytes => Err(UpgradeError::Request { bytes }),
-    }
-}
-
-impl Move {
-    fn validate(&self, state: StateMode) -> Result<(), UpgradeError> {
-        let refused = |what: String| Err(UpgradeError::Steps { addr: self.addr.clone(), what });
-        let legal = Step::sequence(state);
-        if self.steps != legal {
-            let wrong = self.steps.iter().zip(legal).position(|(found, legal)| found != legal);
-            let at = wrong.unwrap_or_else(|| self.steps.len().min(legal.len()));
-            let found = self.steps.get(at).map_or("the end", |step| step.name());
-            let expected = legal.get(at).map_or("the end", |step| step.name());
-            return refused(format!("step {} is {found}, must be {expected}", at + 1));
-        }
-        if self.addr.kind() != self.to.kind {
-            return refused(format!("it cannot run {}", self.to));
-        }
-        let mut at = self.from.schema;
-        for hop in &self.ladder {
-            if hop.from_schema != at {
-                return refused(format!("its ladder steps from schema {} where the state is {at}", hop.from_schema));
-            }
-            if hop.by.kind != self.to.kind {
-                return refused(format!("its ladder steps through {}, another kind", hop.by));
-            }
-            at = hop.to_schema;
-        }
-        if state == StateMode::Migrate && at != self.to.schema && !cfg!(feature = "bug-u8") {
-            return refused(format!("its ladder ends at schema {at}, {} runs {}", self.to, self.to.schema));
-        }
-        Ok(())
+        self.moves.iter().try_for_each(|moved| moved.validate(&self.options))
     }
 }

@@ -6,13 +6,15 @@
 
 use crate::error::{UpgradeError, chain};
 use crate::plan::{Direction, Move, Unchanged};
+use crate::probation::WayBack;
 use crate::step::Step;
+use crate::trial::Rehearsed;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::time::Duration;
 use teneral_contract::{Addr, Digest};
-use teneral_runtime::{Generation, What};
+use teneral_runtime::{Generation, Tally, What};
 use teneral_store::UpgradeId;
 
 /// What came of an upgrade.
@@ -75,6 +77,55 @@ pub struct ActorReport {
     /// SHA-256 of the state after, where it is known without asking the new code: it stayed as it was, or it was
     /// written down for older code.
     pub state_after: Option<Digest>,
+    /// What its rehearsal told, if it had one and passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trial: Option<Rehearsed>,
+    /// Of a way back after a commit: which, and what it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back: Option<WentBack>,
+}
+
+/// A way back after a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct WentBack {
+    /// The upgrade that was taken back.
+    pub of: UpgradeId,
+    /// By which way.
+    pub way: WayBack,
+    /// Messages that came since the commit, as far as they were kept.
+    pub messages: usize,
+    /// Those that the version before had no part in.
+    pub skipped: usize,
+    /// Those that it answered with an error.
+    pub failed: usize,
+    /// Effects that had been sent and that it wanted sent.
+    pub matched: usize,
+    /// Effects that had been sent and that it would not have sent.
+    pub unsaid: usize,
+    /// Effects that it wants sent and were not: `upgrade held` lists them.
+    pub held: usize,
+    /// Effects that were held, of this or of rollbacks before, and are dropped: they made room for these.
+    #[serde(default)]
+    pub dropped: usize,
+    /// How long it took to handle the messages anew.
+    pub replay_us: u64,
+}
+
+impl WentBack {
+    pub(crate) fn of(of: &UpgradeId, way: WayBack, tally: Tally) -> Self {
+        Self {
+            of: of.clone(),
+            way,
+            messages: tally.turns,
+            skipped: tally.skipped,
+            failed: tally.failed,
+            matched: tally.matched,
+            unsaid: tally.unsaid,
+            held: 0,
+            dropped: 0,
+            replay_us: micros(tally.took),
+        }
+    }
 }
 
 /// What came of one actor's move.
@@ -91,6 +142,28 @@ pub enum Outcome {
     Refused(Failure),
     /// It could not be paused in time, and can be tried again.
     Deferred(Failure),
+}
+
+/// What the rehearsal of a planned move came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Trialled {
+    /// Who.
+    pub actor: Addr,
+    /// What came of it.
+    #[serde(flatten)]
+    pub outcome: TrialOutcome,
+}
+
+/// What a rehearsal came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(tag = "trial", rename_all = "snake_case")]
+pub enum TrialOutcome {
+    /// The upgrade would go on.
+    Passed(Rehearsed),
+    /// There is none: the code is linked into the host, and no other process can load it.
+    Linked,
+    /// It would be refused.
+    Failed(Failure),
 }
 
 /// Why not.
@@ -118,6 +191,13 @@ pub enum Now {
     /// Its supervisor replaces the instance, which hangs in `save`.
     Replaced {
         /// Which version.
+        version: Version,
+        /// At which generation.
+        generation: u64,
+    },
+    /// Nothing handles its messages: it is paused with its state and its queue, until an operator decides.
+    Held {
+        /// Which version is paused.
         version: Version,
         /// At which generation.
         generation: u64,
@@ -175,6 +255,8 @@ impl ActorReport {
             now,
             state_before: None,
             state_after: None,
+            trial: None,
+            back: None,
         }
     }
 
@@ -226,6 +308,8 @@ impl ActorReport {
             now: Now::Serving { version, generation: unchanged.generation },
             state_before: None,
             state_after: None,
+            trial: None,
+            back: None,
         }
     }
 }
@@ -275,6 +359,7 @@ impl fmt::Display for ActorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { actor, from, to, step, .. } = self;
         let act = match self.direction {
+            _ if self.back.is_some() => "rollback",
             Direction::Upgrade => "upgrade",
             Direction::Downgrade => "downgrade",
             Direction::Same => "reset",
@@ -287,6 +372,7 @@ impl fmt::Display for ActorReport {
                 let s = if queued == 1 { "" } else { "s" };
                 write!(f, "{actor}: {act} {from} -> {to} committed, paused {pause}, {bytes} bytes of state, ")?;
                 write!(f, "{queued} message{s} waited")?;
+                self.back.iter().try_for_each(|back| write!(f, "; {back}"))?;
                 match self.dead_letters {
                     0 => Ok(()),
                     lost => write!(f, "; {lost} more had no way to {to} and became dead letters"),
@@ -308,7 +394,29 @@ impl fmt::Display for ActorReport {
     }
 }
 
-struct Pause(u64);
+impl fmt::Display for WentBack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { of, way, messages, held, dropped, unsaid, .. } = self;
+        write!(f, "{of} taken back by {way}")?;
+        match way {
+            WayBack::Replay => {
+                write!(f, ": {messages} messages handled anew in {}", Pause(self.replay_us))?;
+                if *held > 0 {
+                    write!(f, ", {held} effects held")?;
+                }
+                if *dropped > 0 {
+                    write!(f, ", {dropped} that were held dropped to make room")?;
+                }
+                if *unsaid > 0 { write!(f, ", {unsaid} effects were sent in vain") } else { Ok(()) }
+            }
+            WayBack::Restore => write!(f, ": what {messages} messages did since the commit is given up"),
+            WayBack::Downgrade => Ok(()),
+        }
+    }
+}
+
+/// Microseconds, for people.
+pub(crate) struct Pause(pub(crate) u64);
 
 impl fmt::Display for Pause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -332,6 +440,9 @@ impl fmt::Display for Rest<'_> {
             Now::Serving { version, generation } => write!(f, "{version} is serving, generation {generation}")?,
             Now::Replaced { version, generation } => {
                 write!(f, "{version} is serving from its restart state, generation {generation}")?;
+            }
+            Now::Held { version, generation } => {
+                write!(f, "{version} is paused with its state and its messages, generation {generation}")?;
             }
         }
         match &actor.outcome {

@@ -4,6 +4,7 @@
 
 use crate::error::Refused;
 use crate::plan::ReleaseRef;
+use crate::trial::Lent;
 use semver::Version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,8 +34,26 @@ pub trait Artifact {
     fn verify(&mut self) -> Result<(), Refused>;
     /// Step Check: the file is loadable here. Runs no code.
     fn check(&mut self) -> Result<Manifest, Refused>;
+    /// Step Trial: its checked bytes, for another process. Code that is linked into this one is none.
+    fn lend(&mut self) -> Result<Lend, Refused> {
+        Ok(Lend::Linked)
+    }
+    /// The same of code that an actor of this process runs, for the way away from it: that it would not be let in today
+    /// (it hung since, or its signer is trusted no more) must keep nobody on it.
+    fn lend_running(&mut self) -> Result<Lend, Refused> {
+        self.lend()
+    }
     /// Step Load: its image is in the process, or was.
     fn load(&mut self) -> Result<Arc<dyn Provider>, Refused>;
+}
+
+/// What another process may have of an artifact.
+#[derive(Debug, Clone)]
+pub enum Lend {
+    /// The library.
+    Bytes(Arc<Lent>),
+    /// Nothing: it is linked into this program.
+    Linked,
 }
 
 /// An artifact of the store.

@@ -1,7 +1,10 @@
 //! A plan as people read it: a row an actor, with the steps that will run.
 
+use crate::after;
 use crate::plan::{Move, Plan};
+use crate::report::{Failure, Pause, TrialOutcome, Trialled};
 use crate::step::Step;
+use crate::trial::Back;
 use std::fmt;
 
 /// A row's cells; the last one needs no width.
@@ -31,12 +34,57 @@ impl fmt::Display for Plan {
                 writeln!(f, "{}: its children stay as they are: {}", moved.addr, children.join(", "))?;
             }
         }
+        for moved in self.moves() {
+            let trialled = self.rehearsed().iter().find(|trialled| trialled.actor == moved.addr);
+            trialled.map_or(Ok(()), |trialled| rehearsed(f, moved, &trialled.outcome))?;
+        }
+        after::written(f, self)?;
         for warning in self.warnings() {
             writeln!(f, "warning: {warning}")?;
         }
         match (self.moves().len(), self.unchanged().len()) {
             (0, _) => f.write_str("nothing to do"),
-            (moves, there) => write!(f, "{moves} to move, {there} there already; in brackets: while it is paused"),
+            (moves, there) => {
+                let failed = |trialled: &&Trialled| matches!(trialled.outcome, TrialOutcome::Failed(_));
+                let refused = match self.rehearsed().iter().filter(failed).count() {
+                    0 => String::new(),
+                    refused => format!(", {refused} of them refused at trial"),
+                };
+                write!(f, "{moves} to move{refused}, {there} there already; in brackets: while it is paused")
+            }
+        }
+    }
+}
+
+/// What its rehearsal told: how long the pause will be, and what can be taken back afterwards.
+fn rehearsed(f: &mut fmt::Formatter<'_>, moved: &Move, outcome: &TrialOutcome) -> fmt::Result {
+    let Move { addr, from, to, .. } = moved;
+    match outcome {
+        TrialOutcome::Linked => {
+            writeln!(f, "{addr}: not rehearsed: its code is linked into the host")
+        }
+        TrialOutcome::Passed(told) => {
+            let (pause, copy, migrate) = (Pause(told.pause_us), Pause(told.copy_us), Pause(told.migrate_us));
+            let (before, after) = (told.state_bytes, told.new_state_bytes);
+            writeln!(
+                f,
+                "{addr}: rehearsed: {before} -> {after} bytes of state, about {pause} of pause ({copy} to write it, \
+                 {migrate} to migrate)"
+            )?;
+            let (from, to) = (&from.version, &to.version);
+            let back = match (told.back, &told.back_fails) {
+                (Back::Exact, _) => format!("gives back the very state that {from} had"),
+                (Back::Lossy, None) => format!("gives {from} another state than it had"),
+                (Back::Lossy, Some(why)) => format!("fails: {why}"),
+                (Back::None, _) => {
+                    return writeln!(f, "{addr}: after the commit there is no way from {to} down to {from}");
+                }
+            };
+            writeln!(f, "{addr}: after the commit the way from {to} down to {from} {back}")
+        }
+        TrialOutcome::Failed(Failure { code, cause, hint }) => {
+            writeln!(f, "error[{code}]: {addr}: upgrade {from} -> {} would be refused at trial", to.version)?;
+            writeln!(f, "  cause: {cause}\n  hint:  {hint}")
         }
     }
 }

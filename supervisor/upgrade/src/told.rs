@@ -18,17 +18,20 @@ pub(crate) fn begun(events: &Events, id: &UpgradeId, plan: &Plan) {
     });
 }
 
-pub(crate) fn step(events: &Events, id: &UpgradeId, done: &StepDone) {
+/// Told where it happens, so that it stands among the other events where it belongs: before the actor resumes, if it
+/// was done while it was paused.
+pub(crate) fn step(events: &Events, id: &UpgradeId, done: impl FnOnce() -> StepDone) {
     events.tell(|| {
-        let (result, failure) = match &done.result {
+        let done = done();
+        let (result, failure) = match done.result {
             StepResult::Done => ("done", None),
             StepResult::Undone => ("undone", None),
-            StepResult::Failed { code, cause } => ("failed", Some((code.clone(), cause.clone()))),
+            StepResult::Failed { code, cause } => ("failed", Some((code, cause))),
         };
         What::UpgradeStep {
             upgrade: id.to_string(),
-            addr: done.actor.clone(),
-            step: done.step.clone(),
+            addr: done.actor,
+            step: done.step,
             took: Duration::from_micros(done.took_us),
             result,
             failure,

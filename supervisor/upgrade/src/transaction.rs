@@ -3,19 +3,25 @@
 //! The old instance is whole until the commit, so every undo is cheap: give the new instance up, hand the pause back.
 //! What is given up is dropped after the actor serves again, since dropping runs the plugin's code too.
 
+mod pausing;
+
+use crate::climb::{Codes, Way};
 use crate::error::UpgradeError;
 use crate::lanes::Probe;
-use crate::plan::{Climb, Direction, Hop, Move, ReleaseRef};
+use crate::plan::{Climb, Direction, Move, ReleaseRef};
+use crate::probation::{Begin, Bounds, Down};
 use crate::report::{ActorReport, Failure, Now, Outcome, micros};
 use crate::request::{Options, StateMode};
+use crate::shared::Shared;
 use crate::step::Step;
-use crate::upgrades::Shared;
+use crate::told;
+use pausing::Held;
 use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_runtime::error::{LeaseLost, PauseRefused, StepError};
 use teneral_runtime::ports::{Behaviour, Body, Fault, FaultKind, Provider, Why};
-use teneral_runtime::{ActorRef, Generation, LeaseRequest, LeaseStep, Lost, Moment, Quiesced, RestartState, Resumed};
+use teneral_runtime::{ActorRef, LeaseStep, Lost, Moment, Quiesced, RestartState, Resumed};
 use teneral_store::{StepDone, StepResult, digest_of};
 
 /// Everything one actor's upgrade needs, decided before it begins.
@@ -24,6 +30,8 @@ pub(crate) struct Job {
     pub(crate) options: Options,
     pub(crate) actor: ActorRef,
     pub(crate) code: Code,
+    /// What its way down is known to do with the state.
+    pub(crate) down: Down,
 }
 
 /// The code that its ladder and its end need, loaded.
@@ -56,6 +64,8 @@ struct Transaction<'a> {
     probe: &'a Probe,
     on_lost: Option<OnLost>,
     lease: Option<Quiesced>,
+    /// The actor was held before: what fails leaves it so.
+    held: Option<Held>,
     snapshot: Option<Vec<u8>>,
     /// The state as the new code itself would save it, where the ladder wrote it.
     written: Option<Vec<u8>>,
@@ -85,6 +95,7 @@ pub(crate) fn run(job: &Job, shared: &Shared, probe: &Probe, on_lost: OnLost) ->
         probe,
         on_lost: Some(on_lost),
         lease: None,
+        held: None,
         snapshot: None,
         written: None,
         new: None,
@@ -100,7 +111,7 @@ pub(crate) fn run(job: &Job, shared: &Shared, probe: &Probe, on_lost: OnLost) ->
     for step in paused_steps {
         last = step;
         let began = shared.clock.now();
-        let result = transaction.perform(step);
+        let result = transaction.perform(step, began);
         transaction.record(step, began, result.as_ref().err());
         match result {
             Ok(()) => done.push(step),
@@ -116,17 +127,18 @@ pub(crate) fn run(job: &Job, shared: &Shared, probe: &Probe, on_lost: OnLost) ->
 }
 
 impl Transaction<'_> {
-    fn perform(&mut self, step: Step) -> Result<(), UpgradeError> {
+    fn perform(&mut self, step: Step, began: Moment) -> Result<(), UpgradeError> {
         if step < Step::Commit {
             self.shared.go_on()?;
         }
         match step {
             // Done once for all actors of this release, before anybody's turn.
-            Step::Verify | Step::Check | Step::Load => Ok(()),
+            // Or never: they are steps of a way back.
+            Step::Verify | Step::Check | Step::Trial | Step::Load | Step::Replay | Step::Restore => Ok(()),
             Step::Pause => self.pause(),
             Step::Snapshot => self.save(),
             Step::Migrate => self.migrate(),
-            Step::Commit => self.commit(),
+            Step::Commit => self.commit(began),
             // The commit resumes by itself: between the two nothing may be seen.
             Step::Resume => Ok(()),
         }
@@ -136,6 +148,9 @@ impl Transaction<'_> {
         match step {
             Step::Pause => {
                 self.shared.no_longer_paused(&self.job.moved.addr);
+                if self.held.is_some() {
+                    return self.hold_again();
+                }
                 match self.lease.take().map(Quiesced::abort) {
                     Some(Ok(resumed)) => self.resumed = Some(resumed),
                     // A resume by somebody else: the runtime says how.
@@ -148,44 +163,9 @@ impl Transaction<'_> {
                 let new = self.new.take().map(|new| (Arc::clone(&self.job.code.new), new));
                 self.leftovers.extend(new);
             }
-            Step::Verify | Step::Check | Step::Load | Step::Commit | Step::Resume => {}
+            Step::Verify | Step::Check | Step::Trial | Step::Load | Step::Replay | Step::Restore => {}
+            Step::Commit | Step::Resume => {}
         }
-    }
-
-    fn pause(&mut self) -> Result<(), UpgradeError> {
-        let (moved, options) = (&self.job.moved, &self.job.options);
-        self.probe.enters(&self.job.actor.provider());
-        let planned = Generation(moved.generation);
-        let generation = if cfg!(feature = "bug-f36") { self.job.actor.info().generation } else { planned };
-        let max_pause = if cfg!(feature = "bug-f31") { Duration::from_secs(86_400) } else { options.max_pause };
-        let request = self.job.actor.ask_pause(LeaseRequest {
-            owner: self.shared.id.to_string(),
-            generation,
-            quiesce_timeout: options.quiesce_timeout,
-            max_pause,
-            on_lost: self.on_lost.take().unwrap_or_else(|| Box::new(drop)),
-        });
-        let request = request.map_err(UpgradeError::Pause)?;
-        self.shared.now_paused(&self.job.actor);
-        // Looked again now that a cancel finds the request: one that came before found nothing to withdraw.
-        let going = self.shared.go_on();
-        let lease = going.and_then(|()| self.known(request.wait().map_err(UpgradeError::Pause)?));
-        self.lease = Some(lease.inspect_err(|_| self.shared.no_longer_paused(&self.job.moved.addr))?);
-        Ok(())
-    }
-
-    /// A name is not an actor: whoever bears it now may have been started since the plan was made, at its own first
-    /// generation. What is paused runs what the plan says, or nothing is done to it.
-    fn known(&mut self, lease: Quiesced) -> Result<Quiesced, UpgradeError> {
-        let (moved, running) = (&self.job.moved, lease.provider());
-        let found = ReleaseRef::of(running.manifest(), running.digest());
-        if found == moved.from {
-            return Ok(lease);
-        }
-        let generation = lease.generation().0;
-        let stale = stale(moved, &found, generation);
-        self.stranger = Some(Now::Serving { version: found.version, generation });
-        Err(stale)
     }
 
     fn save(&mut self) -> Result<(), UpgradeError> {
@@ -235,7 +215,13 @@ impl Transaction<'_> {
         let lease = self.lease()?;
         let running = lease.provider();
         let mut ladder = Ladder { job, probe, running: &running, at: Climb::Up };
-        let made = lease.make(LeaseStep::Migrate, || ladder.walk(&snapshot));
+        let way = Way {
+            from_schema: job.moved.from.schema,
+            hops: &job.moved.ladder,
+            to: job.moved.to.digest,
+            bytes_max: job.options.snapshot_bytes_max,
+        };
+        let made = lease.make(LeaseStep::Migrate, || way.walk(&snapshot, &job.code.new, &mut ladder));
         let down = ladder.at == Climb::Down;
         self.snapshot = Some(snapshot);
         let named = if down { UpgradeError::Downgrade } else { UpgradeError::Migrate };
@@ -249,7 +235,7 @@ impl Transaction<'_> {
         Ok(())
     }
 
-    fn commit(&mut self) -> Result<(), UpgradeError> {
+    fn commit(&mut self, began: Moment) -> Result<(), UpgradeError> {
         // Off the list first: from here on a cancel comes too late.
         self.shared.no_longer_paused(&self.job.moved.addr);
         self.shared.go_on()?;
@@ -266,8 +252,35 @@ impl Transaction<'_> {
             StateMode::Reset => Why::Fresh,
         };
         let served = lease.provider();
-        let mut resumed = lease.commit(new, Arc::clone(&self.job.code.new), why).map_err(lost)?;
-        self.leftovers.extend(resumed.old.take().map(|old| (served, old)));
+        let (code, mut ran) = (Arc::clone(&self.job.code.new), None);
+        let committed = || ran = Some(self.over(Step::Commit, began, None));
+        let (probations, moved) = (&self.shared.probations, &self.job.moved);
+        let watch = self.job.options.probation.watch();
+        let before = self.job.actor.figures();
+        let record = |watch| probations.recording(&self.shared.id, moved, &watch, (&served, &before));
+        let recording = watch.map(record);
+        let mut resumed = lease.commit_recorded(new, code, why, recording, committed).map_err(lost)?;
+        self.ran.extend(ran);
+        match (watch, resumed.old.take()) {
+            (Some(watch), Some(frozen)) => probations.begin(Begin {
+                upgrade: self.shared.id.clone(),
+                moved: moved.clone(),
+                watch,
+                bounds: Bounds::of(&self.job.options),
+                down: self.job.down,
+                actor: self.job.actor.clone(),
+                generation: resumed.generation.0,
+                old: served,
+                frozen,
+                before: resumed.figures,
+                since: self.shared.clock.now(),
+                since_unix_us: self.shared.unix_us(),
+            }),
+            (_, old) => {
+                probations.supersede(&moved.addr, &self.shared.id);
+                self.leftovers.extend(old.map(|old| (served, old)));
+            }
+        }
         self.resumed = Some(resumed);
         Ok(())
     }
@@ -303,13 +316,31 @@ impl Transaction<'_> {
 
     // As plain numbers: what the journal needs is made of them once the actor serves again.
     fn record(&mut self, step: Step, began: Moment, error: Option<&UpgradeError>) {
+        // A commit that is done was recorded where it was done: before the actor resumed.
+        if step != Step::Commit || error.is_some() {
+            let ran = self.over(step, began, error);
+            self.ran.push(ran);
+        }
+    }
+
+    /// A step that is over, and told.
+    fn over(&self, step: Step, began: Moment, error: Option<&UpgradeError>) -> Ran {
         let (at_unix_us, took) = (self.shared.unix_us(), self.shared.clock.now().since(began));
-        self.ran.push(Ran { step, at_unix_us, took, failure: error.map(Failure::of) });
+        let ran = Ran { step, at_unix_us, took, failure: error.map(Failure::of) };
+        self.tell(|| ran.step_done(&self.job.moved.addr));
+        ran
+    }
+
+    fn tell(&self, done: impl FnOnce() -> StepDone) {
+        // Of a lane that nobody waits for any more the upgrade has said what became of it.
+        if !self.probe.is_given_up() {
+            told::step(&self.shared.events, &self.shared.id, done);
+        }
     }
 
     fn steps(&mut self) -> Vec<StepDone> {
         let ran = std::mem::take(&mut self.ran);
-        ran.into_iter().map(|ran| ran.step_done(&self.job.moved.addr)).collect()
+        ran.iter().map(|ran| ran.step_done(&self.job.moved.addr)).collect()
     }
 
     fn committed(mut self, last: Step) -> Settled {
@@ -333,9 +364,13 @@ impl Transaction<'_> {
             took_us: 0,
             result: StepResult::Undone,
         };
+        self.tell(|| undone.clone());
         let failure = Failure::of(error);
         let lost = self.taken || matches!(error, UpgradeError::Lost { .. });
-        let old = Now::old(&self.job.moved);
+        let old = match (Now::old(&self.job.moved), self.held) {
+            (Now::Serving { version, generation }, Some(Held::Again)) => Now::Held { version, generation },
+            (old, _) => old,
+        };
         let (outcome, now) = match error {
             UpgradeError::Pause(PauseRefused::Busy { .. }) if cfg!(feature = "bug-u16") => (Outcome::Committed, old),
             UpgradeError::Pause(PauseRefused::Busy { .. } | PauseRefused::Suspended { .. }) => {
@@ -383,10 +418,10 @@ pub(crate) fn stale(moved: &Move, found: &ReleaseRef, generation: u64) -> Upgrad
 }
 
 impl Ran {
-    fn step_done(self, addr: &Addr) -> StepDone {
-        let result = match self.failure {
+    fn step_done(&self, addr: &Addr) -> StepDone {
+        let result = match &self.failure {
             None => StepResult::Done,
-            Some(failure) => StepResult::Failed { code: failure.code, cause: failure.cause },
+            Some(Failure { code, cause, .. }) => StepResult::Failed { code: code.clone(), cause: cause.clone() },
         };
         StepDone {
             at_unix_us: self.at_unix_us,
@@ -398,7 +433,7 @@ impl Ran {
     }
 }
 
-/// The way of a snapshot through the ladder to a new instance.
+/// The code of a live upgrade, and what watches it.
 struct Ladder<'a> {
     job: &'a Job,
     probe: &'a Probe,
@@ -407,47 +442,17 @@ struct Ladder<'a> {
     at: Climb,
 }
 
-/// An instance, and the state that it was made of, where that is not the snapshot itself.
-type Made = (Box<dyn Behaviour>, Option<(u32, Vec<u8>)>);
-
-impl Ladder<'_> {
-    fn walk(&mut self, snapshot: &[u8]) -> Result<Made, Fault> {
-        let (job, to) = (self.job, &self.job.moved.to);
-        let mut schema = job.moved.from.schema;
-        let mut written: Option<Vec<u8>> = None;
-        for hop in &job.moved.ladder {
-            // The new code's own step up is part of its restore.
-            if hop.climb == Climb::Up && hop.by.digest == to.digest {
-                break;
-            }
-            if cfg!(feature = "bug-u12") && hop.climb == Climb::Down {
-                schema = hop.to_schema;
-                continue;
-            }
-            let bytes = self.hop(hop, written.as_deref().unwrap_or(snapshot))?;
-            (written, schema) = (Some(bytes), hop.to_schema);
-        }
-        self.at = Climb::Up;
-        self.probe.enters(&job.code.new);
-        let new = job.code.new.restore(schema, written.as_deref().unwrap_or(snapshot))?;
-        Ok((new, written.map(|bytes| (schema, bytes))))
-    }
-
-    fn hop(&mut self, hop: &Hop, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
-        self.at = hop.climb;
-        let code = self.code_of(&hop.by)?;
-        self.probe.enters(code);
-        match hop.climb {
-            Climb::Down => code.downgrade(bytes, hop.to_schema),
-            Climb::Up => code.restore(hop.from_schema, bytes)?.save(self.job.options.snapshot_bytes_max),
-        }
-    }
-
-    fn code_of(&self, release: &ReleaseRef) -> Result<&Arc<dyn Provider>, Fault> {
+impl Codes for Ladder<'_> {
+    fn code(&self, release: &ReleaseRef) -> Result<Arc<dyn Provider>, Fault> {
         if self.running.digest() == release.digest {
-            return Ok(self.running);
+            return Ok(Arc::clone(self.running));
         }
         let between = self.job.code.between.iter().find(|code| code.digest() == release.digest);
-        between.ok_or_else(|| Fault::new(FaultKind::Schema, format!("{release} is not loaded")))
+        between.cloned().ok_or_else(|| Fault::new(FaultKind::Schema, format!("{release} is not loaded")))
+    }
+
+    fn enters(&mut self, climb: Climb, code: &Arc<dyn Provider>) {
+        self.at = climb;
+        self.probe.enters(code);
     }
 }

@@ -4,24 +4,30 @@
 //! actors' steps, and listens: to the lanes, and to the runtime when it takes a pause away. It waits for code that
 //! hangs only as long as it takes to call it that, and an actor is settled exactly once.
 
+use crate::claim::Claim;
 use crate::conduct::Conductor;
 use crate::error::{Refused, UpgradeError};
 use crate::journal::Journal;
-use crate::plan::{Plan, ReleaseRef, names_a_request, plan};
-use crate::report::Report;
+use crate::legal::names_a_request;
+use crate::plan::{Plan, ReleaseRef, plan};
+use crate::probation::{self, BackError, Probations};
+use crate::rehearse::{Shown, Stage, TrialConfig, samples, shown};
+use crate::report::{ActorReport, Failure, Report, TrialOutcome, Trialled};
 use crate::request::Request;
+use crate::shared::Shared;
 use crate::snapshot::{Artifacts, Snapshot, Subject};
 use crate::step::Step;
 use crate::transaction::stale;
 use parking_lot::{Condvar, Mutex};
+use semver::Version;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc;
+use std::sync::{Arc, OnceLock, mpsc};
 use std::time::{Duration, Instant};
 use teneral_contract::Addr;
-use teneral_runtime::{ActorRef, Clock, Runtime};
+use teneral_runtime::{ActorRef, Clock, PauseRefused, Runtime};
 use teneral_store::{Store, UpgradeId};
 
 /// Bounds of the upgrades of a host.
@@ -47,7 +53,19 @@ impl UpgradeConfig {
 /// Plans and runs the upgrades of one runtime. A cheap clone.
 #[derive(Clone)]
 pub struct Upgrades {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// Who keeps what came of upgrades that nobody waits for: of ways back that are taken by themselves, and of versions
+/// that are final. Called on threads of upgrades; may block on the disk.
+pub trait Outcomes: Send + Sync {
+    /// Actors were moved; of those that are taken back together each is told of as soon as it is back.
+    fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]);
+    /// A version is what new actors of its kind get.
+    ///
+    /// # Errors
+    /// [`Refused`]: the default stays.
+    fn finalised(&self, kind: &str, version: &Version) -> Result<(), Refused>;
 }
 
 pub(crate) struct Inner {
@@ -56,8 +74,11 @@ pub(crate) struct Inner {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) config: UpgradeConfig,
+    pub(crate) trials: TrialConfig,
+    pub(crate) probations: Arc<Probations>,
+    outcomes: OnceLock<Box<dyn Outcomes>>,
     /// Which upgrade has which actor.
-    busy: Mutex<HashMap<Addr, UpgradeId>>,
+    pub(crate) busy: Mutex<HashMap<Addr, UpgradeId>>,
     /// Held from the question whether a request was there before until it stands in the journal.
     requests: Mutex<()>,
     running: Mutex<BTreeMap<UpgradeId, Arc<Shared>>>,
@@ -65,43 +86,6 @@ pub(crate) struct Inner {
     ended: Condvar,
     count: AtomicU64,
     threads_lost: Arc<AtomicUsize>,
-}
-
-/// What all parts of one running upgrade share.
-pub(crate) struct Shared {
-    pub(crate) id: UpgradeId,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) threads_lost: Arc<AtomicUsize>,
-    /// Who cancelled, if somebody did.
-    cancelled: Mutex<Option<String>>,
-    /// The actors that this upgrade has paused at the moment, or asks to pause.
-    paused: Mutex<HashMap<Addr, ActorRef>>,
-}
-
-impl Shared {
-    /// Whether to go on.
-    pub(crate) fn go_on(&self) -> Result<(), UpgradeError> {
-        self.cancelled.lock().as_ref().map_or(Ok(()), |by| Err(UpgradeError::Cancelled(by.clone())))
-    }
-
-    pub(crate) fn now_paused(&self, actor: &ActorRef) {
-        self.paused.lock().insert(actor.addr().clone(), actor.clone());
-    }
-
-    pub(crate) fn no_longer_paused(&self, addr: &Addr) {
-        self.paused.lock().remove(addr);
-    }
-
-    pub(crate) fn unix_us(&self) -> u64 {
-        self.clock.wall_ns() / 1000
-    }
-
-    fn cancel(&self, by: &str) {
-        self.cancelled.lock().get_or_insert_with(|| by.to_owned());
-        let paused: Vec<ActorRef> = self.paused.lock().values().cloned().collect();
-        // By name: a lane may have left its pause meanwhile, and the next one is somebody else's.
-        paused.iter().for_each(|actor| actor.cancel_pause_of(&self.id.to_string(), by));
-    }
 }
 
 /// An upgrade at work.
@@ -142,13 +126,18 @@ impl Upgrades {
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
         config: UpgradeConfig,
+        trials: TrialConfig,
     ) -> Self {
+        let (probations, heard) = Probations::new(Arc::clone(&store), Arc::clone(&clock));
         let inner = Inner {
             runtime,
             artifacts,
             store,
             clock,
             config,
+            trials,
+            probations: Arc::new(probations),
+            outcomes: OnceLock::new(),
             busy: Mutex::new(HashMap::new()),
             requests: Mutex::new(()),
             running: Mutex::new(BTreeMap::new()),
@@ -156,7 +145,21 @@ impl Upgrades {
             count: AtomicU64::new(0),
             threads_lost: Arc::new(AtomicUsize::new(0)),
         };
-        Self { inner: Arc::new(inner) }
+        let inner = Arc::new(inner);
+        if let Err(error) = probation::start(&inner, heard) {
+            tracing::error!(%error, "no thread for probations: nobody is taken back by itself");
+        }
+        Self { inner }
+    }
+
+    /// Who is told what nobody waits for. The first one stands.
+    pub fn tell_outcomes(&self, outcomes: impl Outcomes + 'static) {
+        // A second one would hear of half of it.
+        let _ = self.inner.outcomes.set(Box::new(outcomes));
+    }
+
+    pub(crate) const fn of(inner: Arc<Inner>) -> Self {
+        Self { inner }
     }
 
     /// Says what would be done, and touches nobody. Blocks while manifests are read.
@@ -164,7 +167,44 @@ impl Upgrades {
     /// # Errors
     /// [`UpgradeError`]: why it would not.
     pub fn plan(&self, request: &Request) -> Result<Plan, UpgradeError> {
-        plan(&self.inner.snapshot(request)?, request)
+        let mut plan = self.inner.plan(request)?;
+        for moved in &plan.moves {
+            if let Some((id, from)) = self.inner.probations.of(&moved.addr) {
+                let addr = &moved.addr;
+                plan.warnings
+                    .push(format!("{addr} is on probation for {id}: this ends it, and its way back to {from}"));
+            }
+        }
+        Ok(plan)
+    }
+
+    /// Rehearses a plan's moves on copies of their actors' states, as applying it would before it pauses anybody. It
+    /// leaves no trace but the copies' time; see [`crate::trial::Rehearsed::copy_us`]. Blocks.
+    #[must_use]
+    pub fn rehearse(&self, plan: Plan) -> Plan {
+        let (options, count) = (plan.options, plan.moves.len());
+        // Whoever asked for a plan waits for it.
+        let going = Rc::new(|| true);
+        let mut stage = Stage::new(&*self.inner.artifacts, &self.inner.trials, (options, count), going);
+        let mut rehearsed = BTreeMap::new();
+        let mut rehearse = |number: usize| {
+            let moved = &plan.moves[number];
+            let actor = self.inner.runtime.actor(&moved.addr);
+            let actor = actor.ok_or(UpgradeError::Pause(PauseRefused::Stopped));
+            let (outcome, shown) = match actor.and_then(|actor| stage.rehearse(&actor, moved)) {
+                Ok(Some(rehearsed)) => (TrialOutcome::Passed(rehearsed), Shown::Code),
+                Ok(None) => (TrialOutcome::Linked, Shown::Code),
+                Err(error) => (TrialOutcome::Failed(Failure::of(&error)), shown(&error)),
+            };
+            rehearsed.insert(number, Trialled { actor: moved.addr.clone(), outcome });
+            shown
+        };
+        for sample in samples(options.trials, plan.moves.iter().enumerate()) {
+            sample.look(&mut rehearse);
+        }
+        let rehearsed = rehearsed.into_values().collect();
+        let warnings = [plan.warnings, stage.into_kept()].concat();
+        Plan { rehearsed, warnings, ..plan }
     }
 
     /// Runs a plan to its end. Blocks.
@@ -204,11 +244,7 @@ impl Upgrades {
     /// touched.
     pub fn start(&self, plan: Plan) -> Result<Running, UpgradeError> {
         let inner = &self.inner;
-        plan.validate()?;
-        let lost = inner.threads_lost.load(Ordering::Relaxed);
-        if lost >= inner.config.threads_lost_max {
-            return Err(UpgradeError::Thread(format!("{lost} threads hang in plugin code")));
-        }
+        inner.may_begin(&plan)?;
         let _alone = plan.request.as_ref().map(|_| inner.requests.lock());
         if let Some(request) = plan.request.as_deref()
             && let Some(id) = self.requested(request)?
@@ -218,12 +254,9 @@ impl Upgrades {
         let shared = Arc::new(inner.share());
         let id = shared.id.clone();
         // Before it has the actors: whoever is refused for its sake can wait for its end.
-        inner.running.lock().insert(id.clone(), Arc::clone(&shared));
-        let begun = inner.begin(plan, shared);
-        if begun.is_err() {
-            inner.is_over(&id);
-        }
-        Ok(Running { id, report: begun? })
+        let over = inner.runs(&shared);
+        let claim = Claim::of(inner, plan.moves.iter().map(|moved| &moved.addr), &id)?;
+        Ok(Running { id, report: inner.begin(plan, shared, (claim, Some(over)))? })
     }
 
     /// The upgrade that a request became, in this life of the host or an earlier one. Blocks on the disk.
@@ -252,6 +285,12 @@ impl Upgrades {
         self.inner.running.lock().keys().cloned().collect()
     }
 
+    /// Nobody is on probation any more: the host is being closed. Who was held goes on.
+    pub fn close(&self) {
+        self.inner.probations.close();
+        self.inner.probations.write_ends();
+    }
+
     /// Threads of this process that hang in plugin code.
     #[must_use]
     pub fn threads_lost(&self) -> usize {
@@ -260,26 +299,41 @@ impl Upgrades {
 }
 
 impl Inner {
-    /// From here on it goes on by itself, on a thread of its own.
-    fn begin(self: &Arc<Self>, plan: Plan, shared: Arc<Shared>) -> Result<mpsc::Receiver<Report>, UpgradeError> {
-        let claim = Claim::of(self, &plan, &shared.id)?;
+    /// Refuses a plan that is none, and any while too much code hangs.
+    pub(crate) fn may_begin(&self, plan: &Plan) -> Result<(), UpgradeError> {
+        plan.validate()?;
+        let lost = self.threads_lost.load(Ordering::Relaxed);
+        if lost >= self.config.threads_lost_max {
+            return Err(UpgradeError::Thread(format!("{lost} threads hang in plugin code")));
+        }
+        Ok(())
+    }
+
+    /// From here on it goes on by itself, on a thread of its own. What is given with it lasts until it has ended.
+    pub(crate) fn begin(
+        self: &Arc<Self>,
+        plan: Plan,
+        shared: Arc<Shared>,
+        (claim, over): (Claim, Option<Over>),
+    ) -> Result<mpsc::Receiver<Report>, UpgradeError> {
         self.fresh(&plan)?;
         // Started first: an upgrade in the journal that has no thread would never be closed.
-        let (go, begun) = mpsc::channel::<Conductor>();
+        let (go, begun) = mpsc::channel::<(Conductor, Option<Over>)>();
         let (report, receiver) = mpsc::channel();
-        let (owner, id) = (Arc::clone(self), shared.id.clone());
         let conduct = move || {
-            let Ok(conductor) = begun.recv() else { return };
+            // Also over when something in it panics, which nothing may: or its actors could never be moved again.
+            let Ok((conductor, over)) = begun.recv() else { return };
             let outcome = conductor.conduct();
-            owner.is_over(&id);
+            drop(over);
             // Nobody may be waiting; the journal has it all the same.
             let _ = report.send(outcome);
         };
         let spawned = std::thread::Builder::new().name("upgrade".to_owned()).spawn(conduct);
         spawned.map_err(|error| UpgradeError::Thread(error.to_string()))?;
-        let journal = Journal::begin(Arc::clone(&self.store), shared.id.clone(), &plan, shared.unix_us())?;
+        let at = (shared.unix_us(), self.runtime.epoch());
+        let journal = Journal::begin(Arc::clone(&self.store), shared.id.clone(), &plan, at)?;
         let conductor = Conductor::new(Arc::clone(self), shared, plan, journal, claim);
-        go.send(conductor).map_err(|_| UpgradeError::Thread("it ended before it began".to_owned()))?;
+        go.send((conductor, over)).map_err(|_| UpgradeError::Thread("it ended before it began".to_owned()))?;
         Ok(receiver)
     }
 
@@ -288,7 +342,45 @@ impl Inner {
         self.ended.notify_all();
     }
 
-    fn share(&self) -> Shared {
+    /// It is at work until what is returned is dropped, and can be cancelled.
+    pub(crate) fn runs(self: &Arc<Self>, shared: &Arc<Shared>) -> Over {
+        self.running.lock().insert(shared.id.clone(), Arc::clone(shared));
+        Over { owner: Arc::clone(self), id: shared.id.clone() }
+    }
+
+    /// What nobody waited for.
+    pub(crate) fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]) {
+        self.outcomes.get().into_iter().for_each(|outcomes| outcomes.moved(upgrade, actors));
+    }
+
+    pub(crate) fn finalised(&self, kind: &str, version: &Version) -> Result<(), UpgradeError> {
+        let refused = match self.outcomes.get() {
+            Some(outcomes) => outcomes.finalised(kind, version),
+            None => self.store.set_default(kind, version).map_err(Refused::from),
+        };
+        refused.map_err(|refused| {
+            UpgradeError::Back(BackError::Default {
+                kind: kind.to_owned(),
+                version: version.to_string(),
+                refused: Box::new(refused),
+            })
+        })
+    }
+
+    pub(crate) fn is_running(&self, id: &UpgradeId) -> bool {
+        self.running.lock().contains_key(id)
+    }
+
+    pub(crate) fn is_busy(&self, addr: &Addr) -> bool {
+        self.busy.lock().contains_key(addr)
+    }
+
+    /// Whether that upgrade is at work with it.
+    pub(crate) fn has(&self, id: &UpgradeId, addr: &Addr) -> bool {
+        self.busy.lock().get(addr) == Some(id)
+    }
+
+    pub(crate) fn share(&self) -> Shared {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         // Sorts by time, and says which one of this microsecond.
         let id = UpgradeId(format!("up-{:014x}-{number}", self.clock.wall_ns() / 1000));
@@ -296,6 +388,8 @@ impl Inner {
             id,
             clock: Arc::clone(&self.clock),
             threads_lost: Arc::clone(&self.threads_lost),
+            events: self.runtime.event_sink().clone(),
+            probations: Arc::clone(&self.probations),
             cancelled: Mutex::new(None),
             paused: Mutex::new(HashMap::new()),
         }
@@ -311,6 +405,10 @@ impl Inner {
                 Some(_) => {}
             }
         }
+    }
+
+    pub(crate) fn plan(&self, request: &Request) -> Result<Plan, UpgradeError> {
+        plan(&self.snapshot(request)?, request)
     }
 
     fn snapshot(&self, request: &Request) -> Result<Snapshot, UpgradeError> {
@@ -371,49 +469,20 @@ impl Inner {
     }
 }
 
+/// An upgrade that is over when this is dropped.
+pub(crate) struct Over {
+    owner: Arc<Inner>,
+    id: UpgradeId,
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        self.owner.is_over(&self.id);
+    }
+}
+
 /// What it runs, exactly.
 fn running(actor: &ActorRef) -> ReleaseRef {
     let provider = actor.provider();
     ReleaseRef::of(provider.manifest(), provider.digest())
-}
-
-/// The actors of one upgrade, which no other may have meanwhile. Dropped, it lets all of them go.
-pub(crate) struct Claim {
-    inner: Arc<Inner>,
-    actors: BTreeSet<Addr>,
-}
-
-impl Claim {
-    fn of(inner: &Arc<Inner>, plan: &Plan, id: &UpgradeId) -> Result<Self, UpgradeError> {
-        let actors: BTreeSet<Addr> = plan.moves.iter().map(|moved| moved.addr.clone()).collect();
-        let mut busy = inner.busy.lock();
-        for addr in actors.iter().filter(|_| !cfg!(feature = "bug-f36")) {
-            if let Some(by) = busy.get(addr) {
-                return Err(UpgradeError::Running { addr: addr.clone(), by: by.clone() });
-            }
-        }
-        busy.extend(actors.iter().map(|addr| (addr.clone(), id.clone())));
-        drop(busy);
-        Ok(Self { inner: Arc::clone(inner), actors })
-    }
-
-    /// Lets one go: it is settled.
-    pub(crate) fn settled(&mut self, addr: &Addr) {
-        self.actors.remove(addr);
-        self.inner.busy.lock().remove(addr);
-    }
-
-    /// Never lets it go.
-    pub(crate) fn keep(&mut self, addr: &Addr) {
-        self.actors.remove(addr);
-    }
-}
-
-impl Drop for Claim {
-    fn drop(&mut self) {
-        let mut busy = self.inner.busy.lock();
-        for addr in &self.actors {
-            busy.remove(addr);
-        }
-    }
 }

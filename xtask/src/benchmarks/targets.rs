@@ -26,7 +26,10 @@ const fn target(id: &'static str, bench: &'static str, ours: Named, theirs: Opti
     Target { id, bench, ours, theirs, wanted }
 }
 
-const TARGETS: [Target; 28] = [
+/// Turns are run from the callers' tokio, as the peer's calls are.
+const REMOTE: &str = "teneral, a process of its own, on ambient";
+
+const TARGETS: [Target; 32] = [
     target("T1", "pause", ("upgrade, 0 entries longest gap", "teneral"), Some(CONTROL), AtMost(1.2)),
     target("T1", "pause", ("upgrade, 0 entries p50 paused", "teneral"), Some(ERLANG_PAUSED), AtMost(0.1)),
     target("T1", "pause", ("upgrade, 0 entries p99 paused", "teneral"), None, AtMost(1000.0)),
@@ -53,6 +56,16 @@ const TARGETS: [Target; 28] = [
     target("T9", "deliver", ("ask, 1 in flight p50", "teneral"), Some(("ask, 1 in flight p50", LINKED)), AtMost(1.05)),
     target("T9", "deliver", ASK_AMBIENT, Some(("ask, 1 in flight p50", AMBIENT_LINKED)), AtMost(1.05)),
     target("T10", "load", ("load a new version", "teneral"), None, AtMost(3000.0)),
+    target("T11", "probation", ("tell 1 -> 1", "all is kept"), Some(("tell 1 -> 1", "no probation")), AtMost(1.05)),
+    target(
+        "T13",
+        "remote",
+        ("ask, 1 in flight p50", REMOTE),
+        Some(("ask, 1 in flight p50", "tonic unary")),
+        AtMost(0.7),
+    ),
+    target("T13", "remote", ("ask, 64 in flight", REMOTE), Some(("ask, 64 in flight", "tonic unary")), AtLeast(5.0)),
+    target("F38", "replay", ("10000 messages anew", "teneral"), Some(("10000 messages", "teneral")), AtMost(1.0)),
     target("R21", "flood", ("others p99, flood", "teneral"), Some(("others p99, calm", "teneral")), AtMost(1.1)),
     target("R21", "flood", ("others p99, flood", AMBIENT), Some(("others p99, calm", AMBIENT)), AtMost(1.1)),
 ];

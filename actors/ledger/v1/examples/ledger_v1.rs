@@ -3,4 +3,4 @@
 
 use ledger_v1::Ledger;
 
-teneral_actor::export_actor!(Ledger, kind = "ledger");
+teneral_actor::export_actor!(Ledger, kind = "ledger", deterministic);

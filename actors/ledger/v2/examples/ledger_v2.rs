@@ -4,4 +4,4 @@
 use ledger_api::v1;
 use ledger_v2::Ledger;
 
-teneral_actor::export_actor!(Ledger, kind = "ledger", from = [v1::Ledger]);
+teneral_actor::export_actor!(Ledger, kind = "ledger", deterministic, from = [v1::Ledger]);

@@ -3,4 +3,4 @@
 
 use log_handler_v1::LogHandler;
 
-teneral_actor::export_actor!(LogHandler, kind = "log-handler");
+teneral_actor::export_actor!(LogHandler, kind = "log-handler", deterministic);

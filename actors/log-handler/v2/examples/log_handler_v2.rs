@@ -4,4 +4,10 @@
 use log_handler_api::v1;
 use log_handler_v2::LogHandler;
 
-teneral_actor::export_actor!(LogHandler, kind = "log-handler", from = [v1::LogHandler], down = [v1::LogHandler]);
+teneral_actor::export_actor!(
+    LogHandler,
+    kind = "log-handler",
+    from = [v1::LogHandler],
+    down = [v1::LogHandler],
+    deterministic
+);

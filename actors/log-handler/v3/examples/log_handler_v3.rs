@@ -8,5 +8,6 @@ teneral_actor::export_actor!(
     LogHandler,
     kind = "log-handler",
     from = [v1::LogHandler, v2::LogHandler],
-    down = [v2::LogHandler]
+    down = [v2::LogHandler],
+    deterministic
 );

@@ -1,7 +1,7 @@
 //! What all versions of a probe share, so that each version shows what is its own.
 
 use crate::{Act, Attempt, Ending, Entry, Fresh, Heard, Later, Live, Message, Note, Owe, Paid, Read, Relay, Relayed};
-use crate::{Seen, Start, Take, Tick, Told, trap, v1};
+use crate::{Seen, Start, Take, Tallied, Tally, Tick, Told, digest, trap, v1};
 use serde::{Deserialize, Serialize};
 use teneral_actor::prelude::*;
 
@@ -103,6 +103,17 @@ impl Body {
         self.trap.0.spring(step).map_err(MigrateError::new)
     }
 
+    /// Whether a move at this step is to be another one each time, or to lose something.
+    #[must_use]
+    pub fn is_fickle(&self, step: &str) -> bool {
+        self.trap.0.at(step) == Some("fickle")
+    }
+
+    /// Forgets what it has grown by.
+    pub fn shrink(&mut self) {
+        self.ballast.clear();
+    }
+
     /// Writes down that the instance went live, and tells itself so.
     ///
     /// # Errors
@@ -117,6 +128,12 @@ impl Body {
     /// Puts a note into the log.
     pub fn note(&mut self, version: u32, (sender, number, weight): (u32, u64, u32)) {
         self.log.push(Entry { sender, number, version, weight });
+    }
+
+    /// Puts a request into the log, and answers with what the log has come to.
+    pub fn tally<A: Actor>(&mut self, version: u32, tally: &Tally, ctx: &mut Context<A>) {
+        self.note(version, (tally.sender, tally.number, 0));
+        ctx.reply(&Tallied { version, handled: self.handled(), digest: digest(&self.log) });
     }
 
     /// Writes something down.
@@ -234,7 +251,7 @@ impl Body {
             Act::Spawn(key) => _ = ctx.spawn("probe", &key, &Start::default())?,
             Act::Stop(reason) => ctx.stop_because(&reason),
             Act::SetTrap(trap) => self.trap = Live(trap),
-            Act::Grow(bytes) => self.ballast.extend((0..bytes).map(|_| 'x')),
+            Act::Grow(bytes) => self.ballast.push_str(&"x".repeat(bytes as usize)),
             Act::Remind { delay_ms, sender, number } => A::Message::remind(delay_ms, sender, number, ctx),
             Act::Peculiar { delay_ms } => A::Message::peculiar(delay_ms, ctx),
             Act::Ask { to, timeout_ms } => A::Message::ask(&to, timeout_ms, ctx),
@@ -243,6 +260,18 @@ impl Body {
                 let paid = Paid { notes: self.handled(), weight };
                 self.owed.drain(..).for_each(|handle| A::Message::pay(handle, paid.clone(), ctx));
             }
+            Act::OnlyUnder { version: good, how } if version != good => match how.split_once(' ') {
+                Some(("hang", file)) => trap::wait_for(file),
+                _ if how == "panic" => panic!("{version} panics, as told"),
+                _ if how == "slow" => trap::dawdle(),
+                _ => fail!("{version} fails, as told"),
+            },
+            Act::OnlyUnder { .. } => self.write(version, "did well"),
+            Act::Sign(to) => ctx.tell(&to, Tick { text: format!("signed by {version}") }),
+            Act::SignUnder { version: signing, to } if version == signing => {
+                ctx.tell(&to, Tick { text: format!("signed by {version}") });
+            }
+            Act::SignUnder { .. } => {}
             Act::Delegate(to) => self.owed.drain(..).for_each(|handle| ctx.tell(&to, Take { handle })),
         }
         Ok(())

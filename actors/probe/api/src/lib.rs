@@ -107,6 +107,22 @@ pub enum Act {
     Pay,
     /// Leaves it to another probe to answer whoever waits since [`Later`].
     Delegate(Addr),
+    /// Does well under one version, and under every other what a trap does: `fail`, `panic`, `slow`, or `hang FILE`.
+    OnlyUnder {
+        /// The major version that does well.
+        version: u32,
+        /// What the others do.
+        how: String,
+    },
+    /// Tells another actor to write down which version did.
+    Sign(Addr),
+    /// The same, under one version only.
+    SignUnder {
+        /// The major version that signs.
+        version: u32,
+        /// Whom it tells.
+        to: Addr,
+    },
 }
 
 /// Asks for the log.
@@ -137,6 +153,46 @@ pub struct Entry {
     /// What it weighed; 0 under 1.0.0.
     pub weight: u32,
 }
+
+/// A numbered request of a sender: goes into the log as a note does.
+#[derive(Debug, Clone, Serialize, Deserialize, Request)]
+#[reply(Tallied)]
+pub struct Tally {
+    /// Who sends.
+    pub sender: u32,
+    /// Counts from 0 for each sender.
+    pub number: u64,
+}
+
+/// What the log has come to, with the request that asks for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Wire)]
+pub struct Tallied {
+    /// Major version of the code that answers.
+    pub version: u32,
+    /// Entries in the log.
+    pub handled: u64,
+    /// As [`digest`] says of them.
+    pub digest: u64,
+}
+
+/// Another number for another log: whoever has kept one knows later whether what was handled by then is still what was.
+#[must_use]
+pub fn digest(log: &[Entry]) -> u64 {
+    digests(log).last().unwrap_or(NOTHING)
+}
+
+/// The digest of each log that this one once was, from that of one entry on.
+pub fn digests(log: &[Entry]) -> impl Iterator<Item = u64> {
+    // Words instead of bytes, else as FNV-1a does.
+    let mix = |digest: u64, word: u64| (digest ^ word).wrapping_mul(0x0000_0100_0000_01b3);
+    log.iter().scan(NOTHING, move |all, entry| {
+        *all = mix(mix(*all, entry.sender.into()), entry.number);
+        Some(*all)
+    })
+}
+
+/// The digest of an empty log.
+const NOTHING: u64 = 0xcbf2_9ce4_8422_2325;
 
 /// Asks for an answer that comes when somebody says [`Act::Settle`].
 #[derive(Debug, Clone, Serialize, Deserialize, Request)]
@@ -285,4 +341,6 @@ pub enum Message {
     Take(Take),
     /// Asks for every kind of effect.
     Attempt(Attempt),
+    /// Goes into the log, and asks what that has come to.
+    Tally(Tally),
 }

@@ -1,6 +1,6 @@
 //! What probe 1.0.0 knew, kept as it was.
 
-use crate::{Attempt, Body, Do, Later, Read, Relay, Relayed, Take, Tick};
+use crate::{Attempt, Body, Do, Later, Read, Relay, Relayed, Take, Tally, Tick};
 use serde::{Deserialize, Serialize};
 use teneral_actor::{Answer, Request, State, Wire};
 
@@ -71,4 +71,6 @@ pub enum Message {
     Take(Take),
     /// Asks for every kind of effect.
     Attempt(Attempt),
+    /// Goes into the log, and asks what that has come to.
+    Tally(Tally),
 }

@@ -2,4 +2,4 @@
 
 use probe_v1::Probe;
 
-teneral_actor::export_actor!(Probe, kind = "probe");
+teneral_actor::export_actor!(Probe, kind = "probe", deterministic);

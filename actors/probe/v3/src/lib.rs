@@ -63,6 +63,7 @@ impl Actor for Probe {
             Message::Owe(_) => self.body.owe(ctx),
             Message::Heard(heard) => self.body.heard(VERSION, heard.answer.get()),
             Message::Take(take) => self.body.take(take),
+            Message::Tally(tally) => self.body.tally(VERSION, &tally, ctx),
             Message::Attempt(attempt) => return self.body.attempt(VERSION, &attempt, ctx),
         }
         Ok(())

@@ -54,7 +54,7 @@ pub enum How {
     Exit,
     /// It allocates 1 MiB and forgets it.
     Leak,
-    /// What it writes is no state.
+    /// What it writes is no state; on the way up it makes another state each time, on the way down it forgets some.
     Garble,
 }
 
@@ -126,6 +126,12 @@ impl Plan {
     pub fn at(&self, place: At) -> Result<(), String> {
         self.0.iter().filter(|misdeed| misdeed.at == place).try_for_each(|misdeed| commit(misdeed.how))
     }
+
+    /// Whether it is to write something else than it should at this place: the code there does that itself.
+    #[must_use]
+    pub fn garbles(&self, place: At) -> bool {
+        self.0.contains(&Misdeed { at: place, how: How::Garble })
+    }
 }
 
 impl Drop for Plan {
@@ -144,7 +150,7 @@ impl Shape for Plan {
 impl Serialize for Plan {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.at(At::Save).map_err(ser::Error::custom)?;
-        if self.0.contains(&Misdeed { at: At::Save, how: How::Garble }) {
+        if self.garbles(At::Save) {
             return serializer.serialize_str("no plan at all");
         }
         self.0.serialize(serializer)

@@ -1,6 +1,7 @@
 //! Does wrong when told, also on the way up and down, and counts messages otherwise.
 #![forbid(unsafe_code)]
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use teneral_actor::prelude::*;
 use villain_api::{Act, At, Conspire, Count, Counted, Grow, Loot, Message, Plan, Rob, Start, commit, v1};
 
@@ -15,17 +16,25 @@ pub struct Villain {
     arrests: u64,
 }
 
+/// What no state may depend on: the time of day, as far as it fits.
+fn nanos(since: Duration) -> u64 {
+    since.as_secs().wrapping_mul(1_000_000_000).wrapping_add(u64::from(since.subsec_nanos()))
+}
+
 impl Migrate<v1::Villain> for Villain {
     fn migrate(old: v1::Villain) -> Result<Self, MigrateError> {
         old.plan.at(At::Migrate).map_err(MigrateError::new)?;
-        Ok(Self { handled: old.handled, plan: old.plan, ballast: old.ballast, arrests: 0 })
+        let garbled = old.plan.garbles(At::Migrate);
+        let arrests = if garbled { SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, nanos) } else { 0 };
+        Ok(Self { handled: old.handled, plan: old.plan, ballast: old.ballast, arrests })
     }
 }
 
 impl Downgrade<v1::Villain> for Villain {
     fn downgrade(self) -> Result<v1::Villain, MigrateError> {
         self.plan.at(At::Downgrade).map_err(MigrateError::new)?;
-        Ok(v1::Villain { handled: self.handled, plan: self.plan, ballast: self.ballast })
+        let ballast = if self.plan.garbles(At::Downgrade) { Vec::new() } else { self.ballast };
+        Ok(v1::Villain { handled: self.handled, plan: self.plan, ballast })
     }
 }
 

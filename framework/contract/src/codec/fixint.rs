@@ -27,7 +27,7 @@ pub(super) struct Wrong(Box<DecodeError>);
 
 impl Wrong {
     #[cold]
-    fn malformed(text: impl Into<String>) -> Self {
+    pub(super) fn malformed(text: impl Into<String>) -> Self {
         Self(Box::new(DecodeError::Malformed(text.into())))
     }
 }
@@ -66,7 +66,7 @@ impl<'de> Reader<'de> {
     }
 
     #[inline(always)]
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
+    pub(super) fn take<const N: usize>(&mut self) -> Result<[u8; N], Wrong> {
         let (head, rest) = self.rest.split_first_chunk::<N>().ok_or_else(|| ends(N, self.rest.len()))?;
         self.rest = rest;
         Ok(*head)
@@ -75,7 +75,7 @@ impl<'de> Reader<'de> {
     /// A length that the bytes left can hold, each item taking at least one. That items take none is ruled out where
     /// shapes are made.
     #[inline]
-    fn len(&mut self) -> Result<usize, Wrong> {
+    pub(super) fn len(&mut self) -> Result<usize, Wrong> {
         let claimed = u64::from_le_bytes(self.take()?);
         match usize::try_from(claimed) {
             Ok(len) if len <= self.rest.len() => Ok(len),
@@ -84,7 +84,7 @@ impl<'de> Reader<'de> {
     }
 
     #[inline]
-    fn bytes(&mut self) -> Result<&'de [u8], Wrong> {
+    pub(super) fn bytes(&mut self) -> Result<&'de [u8], Wrong> {
         let len = self.len()?;
         let (head, rest) = self.rest.split_at_checked(len).ok_or_else(|| ends(len, self.rest.len()))?;
         self.rest = rest;
@@ -92,12 +92,12 @@ impl<'de> Reader<'de> {
     }
 
     #[inline]
-    fn text(&mut self) -> Result<&'de str, Wrong> {
+    pub(super) fn text(&mut self) -> Result<&'de str, Wrong> {
         std::str::from_utf8(self.bytes()?).map_err(|error| Wrong::malformed(format!("no UTF-8: {error}")))
     }
 
     #[inline]
-    fn character(&mut self) -> Result<char, Wrong> {
+    pub(super) fn character(&mut self) -> Result<char, Wrong> {
         let width = match self.rest.first() {
             Some(0..0x80) => 1,
             Some(0xc2..0xe0) => 2,
@@ -112,7 +112,7 @@ impl<'de> Reader<'de> {
     }
 
     #[inline]
-    fn truth(&mut self, what: &str) -> Result<bool, Wrong> {
+    pub(super) fn truth(&mut self, what: &str) -> Result<bool, Wrong> {
         match self.take()? {
             [0] => Ok(false),
             [1] => Ok(true),
@@ -122,7 +122,7 @@ impl<'de> Reader<'de> {
 
     /// Reads one level further down.
     #[inline(always)]
-    fn below<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
+    pub(super) fn below<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Wrong>) -> Result<T, Wrong> {
         if self.depth == DEPTH_MAX {
             return Err(Wrong(Box::new(DecodeError::Depth)));
         }

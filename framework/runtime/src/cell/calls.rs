@@ -11,7 +11,7 @@ use crate::dead_letters::DeadReason;
 use crate::ports::CallId;
 use crate::runtime::Shared;
 use std::sync::Arc;
-use teneral_contract::{AskError, Fingerprint};
+use teneral_contract::{Addr, AskError, Fingerprint, Tag};
 
 /// Calls whose askers gave up that are remembered, the latest: what tells a reply that is late from one to no call.
 const EXPIRED_CALLS_MAX: usize = 4096;
@@ -23,9 +23,25 @@ pub(crate) enum ReplyTo {
     Actor(Arc<ActorCall>),
 }
 
+/// What was asked, and when: what is left to say of a reply that comes too late.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Requested {
+    pub(crate) variant: u64,
+    pub(crate) at: Moment,
+}
+
+/// A call whose asker gave up.
+#[derive(Debug)]
+pub(crate) struct Expired {
+    request: Requested,
+    /// Which actor it was, if it was one.
+    asker: Option<Addr>,
+}
+
 /// An ask from outside all actors.
 pub(crate) struct OutsideCall {
     pub(crate) number: u64,
+    pub(crate) request: Requested,
     pub(crate) shape: Fingerprint,
     pub(crate) deadline: Moment,
     pub(crate) slot: Slot<Result<Reply, AskError>>,
@@ -34,6 +50,7 @@ pub(crate) struct OutsideCall {
 /// An ask by an actor, whose answer comes back as a message.
 pub(crate) struct ActorCall {
     pub(crate) number: u64,
+    pub(crate) request: Requested,
     pub(crate) shape: Fingerprint,
     pub(crate) deadline: Moment,
     pub(crate) asker: Arc<Cell>,
@@ -68,6 +85,13 @@ impl ReplyTo {
         }
     }
 
+    fn expired(&self) -> Expired {
+        match self {
+            Self::Outside(call) => Expired { request: call.request, asker: None },
+            Self::Actor(call) => Expired { request: call.request, asker: Some(call.asker.addr.clone()) },
+        }
+    }
+
     fn is_waiting(&self) -> bool {
         match self {
             Self::Outside(call) => call.slot.is_waiting(),
@@ -83,7 +107,7 @@ impl ReplyTo {
         };
         // Planted: a late reply vanishes uncounted.
         if let Some(Ok(reply)) = late.filter(|_| !cfg!(feature = "bug-m4")) {
-            from.shared.lost_reply(from, reply.shape, reply.body.len(), DeadReason::LateReply);
+            from.shared.late_reply(from, self.expired(), reply.shape, reply.body.len());
         }
     }
 
@@ -121,10 +145,8 @@ impl Shared {
     pub(crate) fn forget_call(&self, number: u64) {
         // Locked until the call is gone: a reply finds either the call or that it has expired.
         let mut expired = self.expired_calls.lock();
-        if self.unpark(number).is_none() {
-            return;
-        }
-        expired.insert(number);
+        let Some(call) = self.unpark(number) else { return };
+        expired.insert(number, call.expired());
         if expired.len() > EXPIRED_CALLS_MAX {
             expired.pop_first();
         }
@@ -132,10 +154,31 @@ impl Shared {
 
     /// A reply by a handle that finds no call.
     pub(crate) fn reply_without_call(&self, from: &Cell, call: CallId, shape: Fingerprint, body_bytes: usize) {
-        let late = call.epoch == self.config.epoch && self.expired_calls.lock().remove(&call.number);
-        let reason = if late { DeadReason::LateReply } else { DeadReason::StaleReply };
-        if !(late && cfg!(feature = "bug-m4")) {
-            self.lost_reply(from, shape, body_bytes, reason);
+        let ours = call.epoch == self.config.epoch;
+        let expired = if ours { self.expired_calls.lock().remove(&call.number) } else { None };
+        match expired {
+            Some(expired) if !cfg!(feature = "bug-m4") => self.late_reply(from, expired, shape, body_bytes),
+            Some(_) => {}
+            None => {
+                let tag = Tag { variant: 0, fingerprint: shape };
+                self.lost_reply(from, Some(from.addr.clone()), tag, body_bytes, DeadReason::StaleReply);
+            }
         }
+    }
+
+    /// A reply by the version before, to a call that may have been answered by the version on probation: counted only
+    /// when its asker has given up meanwhile.
+    pub(crate) fn reply_if_expired(&self, from: &Cell, call: CallId, shape: Fingerprint, body_bytes: usize) {
+        let expired = self.expired_calls.lock().remove(&call.number);
+        if let Some(expired) = expired {
+            self.late_reply(from, expired, shape, body_bytes);
+        }
+    }
+
+    /// A reply to a call whose asker gave up.
+    fn late_reply(&self, from: &Cell, expired: Expired, shape: Fingerprint, body_bytes: usize) {
+        let Expired { request: Requested { variant, at }, asker } = expired;
+        let tag = Tag { variant, fingerprint: shape };
+        self.lost_reply(from, asker, tag, body_bytes, DeadReason::LateReply(self.clock.now().since(at)));
     }
 }

@@ -15,6 +15,9 @@ pub(crate) struct Envelope {
     shape: [u64; 2],
     /// Its place in the manifest of the code that the gate stands for.
     pub(crate) index: u32,
+    /// Which of those that the actor said while it was recorded: the word itself, told to itself, or that which was not
+    /// delivered; 0: none.
+    pub(crate) own: u32,
     pub(crate) body: Body,
     pub(crate) kind: Kind,
     pub(crate) from: Option<Arc<Cell>>,
@@ -24,7 +27,8 @@ pub(crate) struct Envelope {
 pub(crate) enum Kind {
     Tell,
     Ask(ReplyTo),
-    Answer(Box<Result<Reply, AskError>>),
+    /// With the number of its call.
+    Answer(Box<(u64, Result<Reply, AskError>)>),
     Timer(TimerId),
     Undelivered(Box<str>),
 }
@@ -45,7 +49,20 @@ impl Envelope {
     #[inline]
     pub(crate) const fn new(tag: Tag, body: Body, kind: Kind, from: Option<Arc<Cell>>) -> Self {
         let shape = [(tag.fingerprint.0 >> 64) as u64, tag.fingerprint.0 as u64];
-        Self { variant: tag.variant, shape, index: NO_INDEX, body, kind, from }
+        Self { variant: tag.variant, shape, index: NO_INDEX, own: 0, body, kind, from }
+    }
+
+    /// One of the words that the actor tells itself.
+    #[inline]
+    pub(crate) fn named(mut self, own: u32) -> Self {
+        self.own = own;
+        self
+    }
+
+    /// The same message as another version says it.
+    pub(crate) fn say(&mut self, tag: Tag, body: Body) {
+        (self.variant, self.shape) = (tag.variant, [(tag.fingerprint.0 >> 64) as u64, tag.fingerprint.0 as u64]);
+        self.body = body;
     }
 
     #[inline]
@@ -57,6 +74,14 @@ impl Envelope {
     /// Whether it belongs to one life of the actor: no other one has a use for it.
     pub(crate) const fn is_of_one_life(&self) -> bool {
         matches!(self.kind, Kind::Answer(_) | Kind::Timer(_))
+    }
+
+    /// The answer that it carries.
+    pub(crate) fn into_answer(self) -> Option<Result<Reply, AskError>> {
+        match self.kind {
+            Kind::Answer(answer) => Some(answer.1),
+            Kind::Tell | Kind::Ask(_) | Kind::Timer(_) | Kind::Undelivered(_) => None,
+        }
     }
 
     /// Who waits for a reply.
@@ -72,7 +97,7 @@ impl Weigh for Envelope {
     #[inline]
     fn weight_bytes(&self) -> usize {
         let more = match &self.kind {
-            Kind::Answer(answer) => answer.as_ref().as_ref().map_or(0, |reply| reply.body.len()),
+            Kind::Answer(answer) => answer.1.as_ref().map_or(0, |reply| reply.body.len()),
             Kind::Undelivered(text) => text.len(),
             Kind::Tell | Kind::Ask(_) | Kind::Timer(_) => 0,
         };

@@ -3,14 +3,17 @@
 //! In a box of its own, so that an actor without any pays eight bytes. All of it is encoded data that the host keeps,
 //! so it survives restarts of the code and passes the contract map when the code is replaced.
 
-use super::Cell;
+use super::away::Away;
 use super::body::Body;
 use super::envelope::{Barred, Envelope, Kind, Reply};
 use super::outbox::Outbox;
-use super::protocol::Room;
+use super::protocol::{Refused, Room};
+use super::record::Outside;
 use super::slot::Slot;
+use super::{Cell, Gate};
 use crate::clock::Moment;
 use crate::dead_letters::DeadReason;
+use crate::figures::Figures;
 use crate::ports::{Provider, TimerId};
 use crate::runtime::Due;
 use crate::supervision::Exit;
@@ -18,7 +21,7 @@ use crate::timer::TimerKey;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use teneral_contract::{AskError, Tag};
+use teneral_contract::{AskError, Fingerprint, Tag};
 
 #[derive(Default)]
 pub(crate) struct Extras {
@@ -36,6 +39,16 @@ pub(crate) struct Extras {
     pub(crate) stop_reason: Option<String>,
     /// It did not stop in time.
     pub(crate) cut_off: bool,
+    /// What the cell's turns came to before the version that serves.
+    pub(crate) before: Figures,
+    /// What is seen of the record of the version that serves.
+    pub(crate) recording: Option<Arc<Outside>>,
+    /// Turns that an instance in another process takes.
+    pub(crate) away: Option<Box<Away>>,
+    /// Messages that are handed over one at a time: a process died with them in its hands.
+    pub(crate) suspects: usize,
+    /// Turns of the latest batch that an instance in another process took: their effects are released at once.
+    pub(crate) handed: usize,
     /// Who waits for its end.
     pub(crate) mourners: Vec<Arc<Slot<()>>>,
 }
@@ -43,9 +56,9 @@ pub(crate) struct Extras {
 /// What an instance planned for itself, asked and owes.
 #[derive(Default)]
 pub(crate) struct Conversations {
-    timers: BTreeMap<TimerId, ActorTimer>,
-    continuations: BTreeMap<u64, Continuation>,
-    owed: BTreeSet<u64>,
+    pub(super) timers: BTreeMap<TimerId, ActorTimer>,
+    pub(super) continuations: BTreeMap<u64, Continuation>,
+    pub(super) owed: BTreeSet<u64>,
 }
 
 /// How an instance ended.
@@ -92,10 +105,19 @@ impl Cell {
             self.extras().timers.remove(&id);
             return;
         }
+        self.schedule_timer(id, due);
+    }
+
+    /// Has a timer fire that was put among the actor's own.
+    pub(crate) fn schedule_timer(self: &Arc<Self>, id: TimerId, due: Moment) {
         let key = self.shared.timers().schedule(due, Due::Timer(Arc::clone(self), id));
-        // It may have fired meanwhile; then the key is used up, which harms nobody.
-        if let Some(timer) = self.extras().timers.get_mut(&id).filter(|timer| timer.key.is_none() && !timer.queued) {
-            timer.key = Some(key);
+        let unused = match self.extras().timers.get_mut(&id) {
+            Some(timer) if timer.key.is_none() && (!timer.queued || timer.period.is_some()) => timer.key.replace(key),
+            // It has fired meanwhile, which used the key up, or was cancelled.
+            _ => Some(key),
+        };
+        if let Some(key) = unused {
+            self.shared.timers().cancel(key);
         }
     }
 
@@ -113,9 +135,7 @@ impl Cell {
         let Some(timer) = extras.timers.get_mut(&id) else { return };
         let again = timer.period.map(|period| {
             // On the grid of its first deadline: missed ticks are skipped, and none makes all that follow late.
-            let period_ns = period.as_nanos().max(1);
-            let ticks = now.since(timer.due).as_nanos() / period_ns + 1;
-            timer.due = Moment(timer.due.0.saturating_add(u64::try_from(ticks * period_ns).unwrap_or(u64::MAX)));
+            timer.due = timer.due.next(period, now);
             timer.due
         });
         timer.key = None;
@@ -130,11 +150,23 @@ impl Cell {
                 self.shared.timers().cancel(key);
             }
         }
-        if let Some((tag, body)) = message
-            && !self.put_own(Envelope::new(tag, body, Kind::Timer(id), None), Room::Own)
-        {
-            // It waits nowhere: a one-shot timer is over with it, a periodic one goes on with its next tick.
-            self.timer_fires(id);
+        let Some((tag, body)) = message else { return };
+        // Under the mailbox's lock it is what it is by then: another version may have taken over meanwhile.
+        let admit = |gate: &Gate, envelope: &mut Envelope| {
+            let extras = self.existing_extras();
+            if let Some(timer) = extras.as_ref().and_then(|extras| extras.timers.get(&id)) {
+                envelope.say(timer.tag, timer.body.clone());
+            }
+            drop(extras);
+            gate.admit(envelope)
+        };
+        match self.protocol.push(Envelope::new(tag, body, Kind::Timer(id), None), Room::Own, admit) {
+            Ok(again) => self.owe(again),
+            Err(refused) => {
+                self.shared.refuse(refused, &self.addr);
+                // It waits nowhere: a one-shot timer is over with it, a periodic one goes on with its next tick.
+                self.timer_fires(id);
+            }
         }
     }
 
@@ -174,13 +206,36 @@ impl Cell {
         number: u64,
         answer: Result<Reply, AskError>,
     ) -> Result<(), Result<Reply, AskError>> {
-        let continuation = self.existing_extras().and_then(|mut extras| extras.continuations.remove(&number));
-        let Some(continuation) = continuation else { return Err(answer) };
-        if let Some(key) = continuation.deadline {
+        let take = || self.existing_extras().and_then(|mut extras| extras.continuations.remove(&number));
+        // Under the mailbox's lock, so that it is the continuation of the version that gets it.
+        let mut deadline = None;
+        let admit = |gate: &Gate, envelope: &mut Envelope| {
+            let continuation = take().ok_or(None)?;
+            deadline = continuation.deadline;
+            envelope.say(continuation.then, continuation.body);
+            gate.admit(envelope).map_err(Some)
+        };
+        let nothing = Tag { variant: 0, fingerprint: Fingerprint::NONE };
+        let kind = Kind::Answer(Box::new((number, answer)));
+        let pushed = self.protocol.push(Envelope::new(nothing, Body::copy(&[]), kind, None), Room::Reserved, admit);
+        if let Some(key) = deadline {
             self.shared.timers().cancel(key);
         }
-        let kind = Kind::Answer(Box::new(answer));
-        self.put_own(Envelope::new(continuation.then, continuation.body, kind, None), Room::Reserved);
+        match pushed {
+            Ok(again) => self.owe(again),
+            Err(Refused::Gate(envelope, Some(barred))) => {
+                self.protocol.unreserve();
+                self.shared.bar(envelope, &barred, &self.addr);
+            }
+            // Nobody waits for it; or nobody will, since the actor is stopped: it is lost with what it would become.
+            Err(Refused::Gate(envelope, None) | Refused::Closed(envelope) | Refused::Full(envelope)) => {
+                let Some(continuation) = take() else { return envelope.into_answer().map_or(Ok(()), Err) };
+                if let Some(key) = continuation.deadline {
+                    self.shared.timers().cancel(key);
+                }
+                self.parked_lost(continuation.then, continuation.body.len(), DeadReason::Stopped);
+            }
+        }
         Ok(())
     }
 
@@ -209,20 +264,22 @@ impl Cell {
         }
     }
 
-    /// The instance's own conversations end with it: a new one from the start arguments knows nothing of them. What it
-    /// had planned is dead letters, and so are `waiting`, those of its messages that had come to the mailbox already;
-    /// whoever waits for its reply is told.
-    pub(crate) fn forget(self: &Arc<Self>, conversations: Conversations, waiting: Vec<Envelope>) {
+    /// The instance's own conversations end with it: the next one knows nothing of them. What it had planned is dead
+    /// letters for `reason`, and so are `waiting`, those of its messages that had come to the mailbox already; whoever
+    /// waits for its reply is told.
+    pub(crate) fn forget(self: &Arc<Self>, conversations: Conversations, waiting: Vec<Envelope>, reason: &DeadReason) {
         self.cancel(&conversations);
         for timer in conversations.timers.values() {
-            self.parked_lost(timer.tag, timer.body.len(), DeadReason::Restarted);
+            self.parked_lost(timer.tag, timer.body.len(), reason.clone());
         }
         for continuation in conversations.continuations.values() {
-            self.parked_lost(continuation.then, continuation.body.len(), DeadReason::Restarted);
+            self.parked_lost(continuation.then, continuation.body.len(), reason.clone());
         }
         // A timer that fired was counted with the others, unless it was cancelled.
-        for answer in waiting.into_iter().filter(|envelope| matches!(envelope.kind, Kind::Answer(_))) {
-            self.shared.lose(answer, &self.addr, DeadReason::Restarted, AskError::NoReply);
+        // What was not delivered is a dead letter itself.
+        let counts = |envelope: &Envelope| !matches!(envelope.kind, Kind::Timer(_) | Kind::Undelivered(_));
+        for message in waiting.into_iter().filter(counts) {
+            self.shared.lose(message, &self.addr, reason.clone(), AskError::NoReply);
         }
         for number in conversations.owed {
             if let Some((_, owed)) = self.shared.calls.remove(&number) {

@@ -9,7 +9,7 @@ use super::protocol::{Refused, Room};
 use crate::dead_letters::{DeadLetter, DeadReason, Letter};
 use crate::runtime::Shared;
 use std::sync::Arc;
-use teneral_contract::{Addr, AskError, Fingerprint, Refusal, Tag};
+use teneral_contract::{Addr, AskError, Refusal, Tag};
 
 impl Barred {
     /// What an asker is told.
@@ -61,15 +61,29 @@ impl Shared {
         self.dead_letters.record(Letter { to: to.clone(), from, tag, body_bytes, body, reason });
     }
 
-    /// A reply reaches nobody.
-    pub(crate) fn lost_reply(&self, from: &Cell, shape: Fingerprint, body_bytes: usize, reason: DeadReason) {
-        let (to, from) = (from.addr.clone(), Some(from.addr.clone()));
-        let tag = Tag { variant: 0, fingerprint: shape };
-        self.dead_letters.record(Letter { to, from, tag, body_bytes, body: None, reason });
+    /// A reply reaches nobody: it is written down as the call that it is to.
+    pub(crate) fn lost_reply(
+        &self,
+        answered: &Cell,
+        asker: Option<Addr>,
+        tag: Tag,
+        body_bytes: usize,
+        reason: DeadReason,
+    ) {
+        let to = answered.addr.clone();
+        self.dead_letters.record(Letter { to, from: asker, tag, body_bytes, body: None, reason });
     }
 }
 
 impl Cell {
+    /// A message whose turn panicked: who asked is told, and it is a dead letter.
+    pub(crate) fn panicked_on(&self, envelope: Envelope, text: &str) {
+        if let Some(asker) = envelope.asker() {
+            asker.refuse(AskError::Panicked(text.to_owned()));
+        }
+        self.bury(&envelope, DeadReason::Panicked(text.to_owned()));
+    }
+
     /// Something of its own that waited has no way to the code any more.
     pub(crate) fn parked_lost(&self, tag: Tag, body_bytes: usize, reason: DeadReason) {
         let (to, from) = (self.addr.clone(), Some(self.addr.clone()));
@@ -86,7 +100,14 @@ impl Shared {
     pub(crate) fn send_again(&self, to: &Arc<Cell>, letter: &DeadLetter, body: &[u8]) -> Result<(), AskError> {
         let sender = |from: &Addr| self.cell(from).ok_or_else(|| AskError::NoActor(format!("{from}, who sent it")));
         let from = letter.from.as_ref().map(sender).transpose()?;
-        let envelope = Envelope::new(letter.tag, Body::copy(body), Kind::Tell, from);
+        self.deliver(to, Envelope::new(letter.tag, Body::copy(body), Kind::Tell, from))
+    }
+
+    /// Hands a message over if there is room; refused, it is no dead letter.
+    ///
+    /// # Errors
+    /// Why it was not accepted.
+    pub(crate) fn deliver(&self, to: &Arc<Cell>, envelope: Envelope) -> Result<(), AskError> {
         match to.protocol.push(envelope, Room::Asked, |gate, envelope| gate.admit(envelope)) {
             Ok(again) => {
                 to.owe(again);

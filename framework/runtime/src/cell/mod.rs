@@ -3,6 +3,9 @@
 //! Names, timers, asks in flight and links belong to the cell and survive every restart and upgrade. A task exists only
 //! while a cell has work, so that an idle actor is a few hundred bytes.
 
+pub(crate) mod affairs;
+mod anew;
+mod away;
 pub(crate) mod body;
 pub(crate) mod calls;
 pub(crate) mod effects;
@@ -10,8 +13,12 @@ pub(crate) mod envelope;
 pub(crate) mod extras;
 mod lane;
 pub(crate) mod letters;
+pub(crate) mod log;
+pub(crate) mod mending;
 pub(crate) mod outbox;
 pub(crate) mod protocol;
+pub(crate) mod record;
+pub(crate) mod replay;
 pub(crate) mod send;
 pub(crate) mod slot;
 pub(crate) mod supervised;
@@ -20,8 +27,9 @@ mod waiters;
 
 pub(crate) use waiters::Ticket;
 
-use crate::config::{ActorOptions, Generation, Parked, Place, StartArgs, StateRead};
+use crate::config::{ActorOptions, Copied, Generation, Parked, Place, StartArgs};
 use crate::error::StateError;
+use crate::figures::{Counts, Figures};
 use crate::lease::Lease;
 use crate::ports::{Behaviour, Provider, Why};
 use crate::runtime::Shared;
@@ -31,10 +39,11 @@ use envelope::{ENDING, Envelope, Kind};
 use extras::Extras;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use protocol::{Again, Limits, Parts, Protocol};
+use record::Record;
 use slot::Slot;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use teneral_contract::{Addr, Contract, Tag};
 
@@ -75,6 +84,17 @@ impl Parts for Actor {
 pub(crate) struct Instance {
     pub(crate) behaviour: Box<dyn Behaviour>,
     pub(crate) provider: Arc<dyn Provider>,
+    /// What it was told and said, while it is on probation.
+    pub(crate) record: Option<Box<Record>>,
+    /// It lives in another process.
+    is_remote: bool,
+}
+
+impl Instance {
+    pub(crate) fn new(mut behaviour: Box<dyn Behaviour>, provider: Arc<dyn Provider>) -> Self {
+        let is_remote = behaviour.remote().is_some();
+        Self { behaviour, provider, record: None, is_remote }
+    }
 }
 
 /// What decides where a message goes: the code that serves, and how often it was replaced.
@@ -95,21 +115,16 @@ impl Gate {
 pub(crate) enum System {
     /// The first turn of an instance.
     Start(Why),
-    /// Somebody wants the state.
-    Read(Arc<Slot<Result<StateRead, StateError>>>),
+    /// Somebody wants the state, of so many bytes at most.
+    Read(Arc<Slot<Result<Copied, StateError>>>, usize),
     /// The instance ends.
     End(Ending),
     /// A target of the outbox may have room.
     Flush,
-}
-
-/// Numbers of turns, written by the activation, read by whoever looks.
-#[derive(Default)]
-pub(crate) struct Counts {
-    pub(crate) handled: AtomicU64,
-    pub(crate) failed: AtomicU64,
-    pub(crate) panics: AtomicU64,
-    pub(crate) restarts: AtomicU64,
+    /// Nobody wants its record any more.
+    Forget,
+    /// Nobody takes the wreck over that this lease is of: it ends as every instance that panicked.
+    Crashed(Arc<Lease>),
 }
 
 impl Cell {
@@ -123,7 +138,7 @@ impl Cell {
             Limits { messages_max: shared.config.mailbox_messages_max, bytes_max: shared.config.mailbox_bytes_max };
         let blocking = AtomicBool::new(provider.manifest().blocking);
         let gate = Gate::new(Arc::clone(&provider), generation);
-        let instance = Instance { behaviour, provider };
+        let instance = Instance::new(behaviour, provider);
         Self {
             addr,
             shared,
@@ -201,13 +216,26 @@ impl Cell {
         counts.into_iter().map(|((place, tag), count)| Parked { place, tag, count }).collect()
     }
 
-    /// The code that serves.
+    /// What the turns of the version that serves came to.
+    pub(crate) fn figures(&self) -> Figures {
+        let before = self.existing_extras().map(|extras| extras.before).unwrap_or_default();
+        self.counts.figures().since(before)
+    }
+
+    /// Another version serves: its figures begin now. Those of the one before.
+    pub(crate) fn figures_anew(&self) -> Figures {
+        let all = self.counts.figures();
+        self.counts.time_anew();
+        all.since(std::mem::replace(&mut self.extras().before, all))
+    }
+
     /// Who it is, for the log.
     pub(crate) fn speaker(&self) -> Speaker {
         let at = self.protocol.look(|_, _, _, gate| (Arc::clone(&gate.provider), gate.generation));
         Speaker { addr: self.addr.clone(), version: at.0.version().clone(), generation: at.1 }
     }
 
+    /// The code that serves.
     pub(crate) fn provider(&self) -> Arc<dyn Provider> {
         self.protocol.look(|_, _, _, gate| Arc::clone(&gate.provider))
     }

@@ -4,16 +4,19 @@
 //! lane. What waits too long is a dead letter, and its sender is told. So two full actors that tell each other get out
 //! of each other's way in the end.
 
+use super::affairs::Mending;
+use super::calls::ReplyTo;
 use super::envelope::Envelope;
 use super::protocol::Refused;
 use super::{Cell, System, Ticket};
 use crate::clock::Moment;
+use crate::dead_letters::DeadReason;
 use crate::runtime::Due;
 use crate::timer::TimerKey;
 use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
-use teneral_contract::Addr;
+use teneral_contract::{Addr, AskError};
 
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -26,6 +29,8 @@ pub(crate) struct Waiting {
     pub(crate) to: Addr,
     pub(crate) envelope: Envelope,
     until: Moment,
+    /// Which one it is of those that were said while the actor was recorded; 0: none.
+    named: u32,
     /// Its place in whose line. A ticket means nothing to a later actor of that name.
     place: Option<(Weak<Cell>, Ticket)>,
 }
@@ -55,17 +60,19 @@ impl Cell {
     }
 
     /// Puts an effect into the outbox. Only called by the activation, after a turn.
-    pub(super) fn queue(self: &Arc<Self>, to: Addr, envelope: Envelope) {
+    pub(super) fn queue(self: &Arc<Self>, to: Addr, envelope: Envelope, named: u32) {
         let until = self.shared.clock.now() + self.shared.config.outbox_timeout;
         let mut extras = self.extras();
-        if extras.outbox.waiting.len() >= self.shared.config.outbox_effects_max {
+        // Turns that were taken elsewhere are all over when the first of their effects finds no room.
+        let effects_max = self.shared.config.outbox_effects_max.saturating_mul(extras.handed.max(1));
+        if extras.outbox.waiting.len() >= effects_max {
             drop(extras);
-            self.give_up(&to, envelope);
+            self.give_up(&to, envelope, named);
             return;
         }
         // Behind another one for the same target it waits for that one's turn in the line.
         let ahead = !extras.outbox.waiting.iter().any(|waiting| waiting.to == to);
-        extras.outbox.waiting.push_back(Waiting { to, envelope, until, place: None });
+        extras.outbox.waiting.push_back(Waiting { to, envelope, until, named, place: None });
         let first = extras.outbox.waiting.len() == 1;
         drop(extras);
         // After the insertion: a stop that comes later finds it.
@@ -102,7 +109,7 @@ impl Cell {
             let blocked = still.iter().any(|other| other.to == next.to);
             if next.until <= now {
                 leave(next.place);
-                self.give_up(&next.to, next.envelope);
+                self.give_up(&next.to, next.envelope, next.named);
             } else if blocked {
                 still.push_back(next);
             } else if let Some(next) = self.try_waiting(next) {
@@ -131,7 +138,7 @@ impl Cell {
     }
 
     fn try_waiting(self: &Arc<Self>, next: Waiting) -> Option<Waiting> {
-        let Waiting { to, envelope, until, place } = next;
+        let Waiting { to, envelope, until, named, place } = next;
         let Some(target) = self.shared.cell(&to) else {
             self.shared.refuse(Refused::Closed(envelope), &to);
             return None;
@@ -149,7 +156,7 @@ impl Cell {
         };
         let place = ticket.map(|ticket| (Arc::downgrade(&target), ticket));
         if let Refused::Full(envelope) = refused {
-            return Some(Waiting { to, envelope, until, place });
+            return Some(Waiting { to, envelope, until, named, place });
         }
         leave(place);
         self.shared.refuse(refused, &to);
@@ -157,12 +164,43 @@ impl Cell {
     }
 
     /// An effect that found no room in its time.
-    fn give_up(self: &Arc<Self>, to: &Addr, envelope: Envelope) {
+    fn give_up(self: &Arc<Self>, to: &Addr, envelope: Envelope, named: u32) {
         let text = format!("{to} had no room for a message within {:?}", self.shared.config.outbox_timeout);
         let told = envelope.asker().is_none();
         self.shared.refuse(Refused::Full(envelope), to);
         if told {
-            self.undelivered(text);
+            self.undelivered(text, named);
+        }
+    }
+
+    /// Takes out of its outbox what the version before does not say, too, under the lock under which the instance is
+    /// replaced: no activation has it then. [`Cell::unsay`] must follow.
+    pub(super) fn unsaid(outbox: &mut Outbox, mending: &Mending) -> VecDeque<Waiting> {
+        let (stays, unsaid): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut outbox.waiting).into_iter().partition(|waiting| {
+                let asked = waiting.envelope.asker().map(ReplyTo::number);
+                asked.map_or_else(|| mending.says(waiting.named), |number| mending.asks(number))
+            });
+        outbox.waiting = stays;
+        unsaid
+    }
+
+    /// That never leaves, and the actor goes on when nothing else waits for room.
+    pub(super) fn unsay(self: &Arc<Self>, unsaid: VecDeque<Waiting>) {
+        if unsaid.is_empty() {
+            return;
+        }
+        for Waiting { to, envelope, place, .. } in unsaid {
+            leave(place);
+            self.shared.lose(envelope, &to, DeadReason::RolledBack, AskError::NoReply);
+        }
+        Arc::new(Flusher(Arc::clone(self))).wake();
+    }
+
+    /// What was said so far is another instance's from here on.
+    pub(crate) fn unname_outbox(&self) {
+        if let Some(mut extras) = self.existing_extras() {
+            extras.outbox.waiting.iter_mut().for_each(|waiting| waiting.named = 0);
         }
     }
 

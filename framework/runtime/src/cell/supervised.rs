@@ -3,13 +3,13 @@
 use super::envelope::Envelope;
 use super::extras::{Conversations, Snapshot};
 use super::protocol::{End, Leftovers};
-use super::turn::guarded;
 use super::waiters::wake_all;
 use super::{Cell, Gate, Instance, System};
 use crate::config::RestartState;
 use crate::dead_letters::DeadReason;
 use crate::error::StateError;
 use crate::events::What;
+use crate::ports::guarded;
 use crate::ports::{Behaviour, Body, Fault, Why};
 use crate::supervision::{Ending, Exit, Supervised};
 use std::sync::Arc;
@@ -70,7 +70,8 @@ impl Cell {
         let provider = self.provider();
         let anew = self.restart_snapshot().is_none();
         self.extras().ended = None;
-        let instance = Instance { behaviour, provider: Arc::clone(&provider) };
+        self.lose_record();
+        let instance = Instance::new(behaviour, Arc::clone(&provider));
         let mut over = Conversations::default();
         let renew = |_: &mut Gate| {
             if anew {
@@ -82,7 +83,7 @@ impl Cell {
         let stays = |message: &System| !matches!(message, System::End(_));
         match self.protocol.revive(instance, renew, System::Start(Why::Restarted), keep, stays) {
             Ok((again, waiting)) => {
-                self.forget(over, waiting);
+                self.forget(over, waiting, &DeadReason::Restarted);
                 let restarts = self.counts.restarts.fetch_add(1, Relaxed) + 1;
                 let generation = self.protocol.look(|_, _, _, gate| gate.generation);
                 let (addr, version) = (self.addr.clone(), provider.version().clone());
@@ -114,7 +115,7 @@ impl Cell {
             self.shared.lose(envelope, &self.addr, DeadReason::Stopped, AskError::Stopped);
         }
         for message in system {
-            if let System::Read(slot) = message {
+            if let System::Read(slot, _) = message {
                 drop(slot.fill(Err(StateError::Stopped)));
             }
         }
@@ -126,7 +127,7 @@ impl Cell {
             lease.lose_to_stop(self);
         }
         if let Some(instance) = instance {
-            self.shared.executor.dropper.drop(self, instance);
+            self.discard(instance);
         }
         let (reason, mourners) = {
             let mut extras = self.extras();
@@ -141,6 +142,13 @@ impl Cell {
             // One that is filled already waits no longer.
             let _ = mourner.fill(());
         }
+    }
+
+    /// Its instance is of no use any more. What was recorded ends at once, and so does a message that it panicked on;
+    /// what runs the code's destructor may take its time.
+    pub(super) fn discard(self: &Arc<Self>, mut instance: Instance) {
+        drop(instance.record.take());
+        self.shared.executor.dropper.drop(self, instance);
     }
 
     /// Whoever waits for a reply that was promised for later is told that none will come.

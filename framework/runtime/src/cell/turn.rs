@@ -8,27 +8,32 @@ use super::effects::Buffer;
 use super::envelope::{Envelope, Kind, NO_INDEX};
 use super::extras::Ended;
 use super::protocol::{Activation, Life, Room, Work};
+use super::record::{Crash, Record};
 use super::slot::Slot;
 use super::supervised::reason;
 use super::{Actor, Cell, Instance, System};
-use crate::config::StateRead;
+use crate::config::{Copied, StateRead};
 use crate::dead_letters::{DeadReason, Letter};
 use crate::error::StateError;
 use crate::events::{CrashReport, MessageSeen, StateSeen, What};
-use crate::ports::{Body, Call, CallId, Cause, Fault, FaultKind, Waiting, Why};
+use crate::lease::{Crashed, Lease, Quiesced};
+use crate::ports::guarded;
+use crate::ports::{Behaviour, Body, Call, Cause, Effects, Fault, FaultKind, Waiting, Why};
 use crate::spawn::Watch;
 use crate::speaking::Speaker;
 use crate::supervision::Exit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use teneral_contract::AskError;
 use teneral_contract::shape::fnv128;
-use teneral_contract::{AskError, Fingerprint, Tag};
 
 /// Whether the instance goes on.
-enum After {
+pub(super) enum After {
     Next,
     Ended(Ended),
+    /// It failed in this turn, and somebody else than its supervisor may decide what comes next.
+    Wrecked(Crash),
 }
 
 impl Cell {
@@ -36,56 +41,105 @@ impl Cell {
     pub(crate) fn activate(self: &Arc<Self>, watch: &Watch) {
         let Some(mut activation) = self.protocol.begin() else { return };
         let mut buffer = Buffer::new(self);
+        if let Some(away) = self.take_away() {
+            let after = self.back(&mut activation, *away, &mut buffer);
+            if !matches!(after, After::Next) {
+                return self.ends(activation, after, &buffer);
+            }
+        }
+        let (timed, mut first) = (self.counts.times_next(), true);
         while let Some(work) = activation.next_work() {
             let Some(instance) = activation.instance() else { break };
-            let after = match work {
-                Work::User(envelope) => {
-                    watch.turn(envelope.index);
-                    self.turn(instance, envelope, &mut buffer)
+            let remote = if instance.is_remote { instance.batch() } else { None };
+            let after = match (work, remote) {
+                (Work::User(envelope), Some(batch)) => {
+                    if !self.is_due(&envelope) {
+                        continue;
+                    }
+                    self.count(&buffer);
+                    return self.hand_over(activation, batch, envelope);
                 }
-                Work::System(message) => {
+                (Work::System(System::Start(why)), Some(batch)) => {
+                    self.count(&buffer);
+                    return self.start_away(activation, batch, why);
+                }
+                (Work::User(envelope), None) => {
+                    watch.turn(envelope.index);
+                    // Behind a slow turn all are timed: what reading the clock costs is nothing then, and what is slow
+                    // has a full mailbox, of which one turn in 64 would be looked at.
+                    let timed = timed || buffer.timed.1 > 0 || (first && instance.record.is_some());
+                    first = false;
+                    self.turn(instance, envelope, &mut buffer, timed)
+                }
+                (Work::System(message), _) => {
                     watch.turn(NO_INDEX);
                     self.system(instance, message, &mut buffer)
                 }
             };
-            if let After::Ended(ended) = after {
-                self.counts.handled.fetch_add(buffer.handled, Relaxed);
-                self.end(activation, ended);
-                return;
+            if !matches!(after, After::Next) {
+                return self.ends(activation, after, &buffer);
             }
         }
-        self.counts.handled.fetch_add(buffer.handled, Relaxed);
+        self.count(&buffer);
         self.owe(activation.again());
     }
 
+    fn ends(self: &Arc<Self>, activation: Activation<'_, Actor>, after: After, buffer: &Buffer<'_>) {
+        self.count(buffer);
+        match after {
+            After::Next => {}
+            After::Ended(ended) => self.end(activation, ended),
+            After::Wrecked(crash) => self.wrecked(activation, crash),
+        }
+    }
+
+    fn count(&self, buffer: &Buffer<'_>) {
+        self.counts.handled.fetch_add(buffer.handled, Relaxed);
+        self.counts.timed(buffer.timed);
+    }
+
+    /// Whether a message is still wanted when its turn comes.
     #[inline]
-    fn turn(self: &Arc<Self>, instance: &mut Instance, envelope: Envelope, buffer: &mut Buffer<'_>) -> After {
-        if let Kind::Timer(id) = envelope.kind
-            && !self.timer_fires(id)
-        {
+    fn is_due(&self, envelope: &Envelope) -> bool {
+        !matches!(envelope.kind, Kind::Timer(id) if !self.timer_fires(id))
+    }
+
+    #[inline]
+    fn turn(
+        self: &Arc<Self>,
+        instance: &mut Instance,
+        envelope: Envelope,
+        buffer: &mut Buffer<'_>,
+        timed: bool,
+    ) -> After {
+        if !self.is_due(&envelope) {
             return After::Next;
         }
-        let epoch = self.shared.config.epoch;
-        let asker = envelope.asker();
-        let waiting = asker.map(|asker| Waiting {
-            call: CallId { epoch, number: asker.number() },
-            shape: asker.shape(),
-            remaining: Some(asker.deadline().since(self.shared.clock.now())),
-        });
-        buffer.begin(asker.cloned());
-        let call = Call {
-            index: envelope.index,
-            tag: envelope.tag(),
-            body: &envelope.body,
-            cause: cause(&envelope.kind),
-            waiting,
-            this: &self.addr,
-            sender: envelope.from.as_ref().map(|cell| &cell.addr),
-            trace_id: [0; 16],
-        };
+        let waiting = self.waiting(&envelope);
+        buffer.begin(envelope.asker().cloned());
+        buffer.draws_left = instance.draws_left();
+        let call = self.call(&envelope, waiting);
+        let began = timed.then(|| self.shared.clock.now());
         let done = guarded(|| instance.behaviour.handle(&call, buffer));
+        if let Some(began) = began {
+            self.timed(instance, self.shared.clock.now().since(began), buffer);
+        }
+        self.turn_done(instance, envelope, waiting, done, buffer)
+    }
+
+    /// A turn is over: what it did happens, or nothing of it.
+    #[inline]
+    pub(super) fn turn_done(
+        self: &Arc<Self>,
+        instance: &mut Instance,
+        envelope: Envelope,
+        waiting: Option<Waiting>,
+        done: Result<(), Fault>,
+        buffer: &mut Buffer<'_>,
+    ) -> After {
         match done {
             Ok(()) => {
+                let said = instance.record.as_mut().map(|record| record.say(self, &envelope.kind, buffer));
                 if !buffer.effects.is_empty() || buffer.asker.is_some() {
                     if self.protocol.is_stopped() {
                         self.shared.lose(envelope, &self.addr, DeadReason::Stopped, AskError::Stopped);
@@ -94,45 +148,74 @@ impl Cell {
                     self.release(buffer);
                 }
                 buffer.handled += 1;
+                if let Some(said) = said
+                    && let Some(record) = instance.record.as_mut().filter(|record| record.keeping)
+                {
+                    record.keep(self, envelope, (waiting, said, None), buffer);
+                }
                 buffer.stop.take().map_or(After::Next, |reason| After::Ended(Ended::by_itself(reason)))
             }
-            Err(fault) => self.failed(instance, envelope, fault),
+            Err(fault) if fault.kind == FaultKind::Panic => self.panicked(instance, envelope, fault),
+            Err(fault) => {
+                let letter = self.failed(instance, &envelope, &fault);
+                // An accepted message all the same: the version before may do better.
+                if let Some(record) = instance.record.as_mut().filter(|record| record.keeping) {
+                    record.keep(self, envelope, (waiting, Vec::new(), letter), buffer);
+                }
+                After::Next
+            }
         }
     }
 
-    /// A turn ended in an error or a panic: its effects are gone with the next [`Buffer::begin`].
-    fn failed(self: &Arc<Self>, instance: &Instance, envelope: Envelope, fault: Fault) -> After {
-        let panicked = fault.kind == FaultKind::Panic;
-        let count = if panicked { &self.counts.panics } else { &self.counts.failed };
-        count.fetch_add(1, Relaxed);
+    pub(super) fn timed(&self, instance: &Instance, took: Duration, buffer: &mut Buffer<'_>) {
+        let slow_over = instance.record.as_ref().and_then(|record| record.slow_over);
+        let slow = u64::from(slow_over.is_some_and(|slow_over| took > slow_over));
+        buffer.timed = (buffer.timed.0 + 1, buffer.timed.1 + slow, buffer.timed.2 + took);
+    }
+
+    /// A turn panicked: its effects are gone with the next [`Buffer::begin`], and so is the instance.
+    fn panicked(self: &Arc<Self>, instance: &Instance, envelope: Envelope, fault: Fault) -> After {
+        self.counts.panics.fetch_add(1, Relaxed);
         let name = instance.provider.contract().name(envelope.index).unwrap_or("started").to_owned();
         let seen = MessageSeen { name: name.clone(), tag: envelope.tag(), body_bytes: envelope.body.len() };
-        match (envelope.asker(), dead_reason(&fault)) {
-            (Some(asker), reason) => {
-                asker.refuse(ask_error(&fault, &name));
-                if let Some(reason) = reason.filter(|_| panicked) {
-                    self.bury(&envelope, reason);
-                }
-            }
-            (None, Some(reason)) => self.bury(&envelope, reason),
+        if instance.is_somebodys() {
+            let reason = self.tell_crash(instance, Some(seen), fault);
+            return After::Wrecked(Crash::of(self, Some(envelope), reason));
+        }
+        if let Some(asker) = envelope.asker() {
+            asker.refuse(ask_error(&fault, &name));
+        }
+        self.bury(&envelope, DeadReason::Panicked(fault.text.clone()));
+        After::Ended(Ended::by_crash(self.tell_crash(instance, Some(seen), fault)))
+    }
+
+    /// A turn ended in an error: its effects are gone with the next [`Buffer::begin`]. The dead letter that it is, if
+    /// so.
+    fn failed(&self, instance: &Instance, envelope: &Envelope, fault: &Fault) -> Option<u64> {
+        self.counts.failed.fetch_add(1, Relaxed);
+        let name = instance.provider.contract().name(envelope.index).unwrap_or("started").to_owned();
+        match (envelope.asker(), dead_reason(fault)) {
+            (Some(asker), _) => asker.refuse(ask_error(fault, &name)),
+            (None, Some(reason)) => return Some(self.bury(envelope, reason)),
             (None, None) => {
                 let Speaker { addr, version, generation } = self.speaker();
                 let (kind, generation) = (addr.kind(), generation.0);
                 tracing::warn!(actor = %addr, kind, %version, generation, handling = name, %fault, "a turn failed");
             }
         }
-        if panicked { self.crashed(instance, Some(seen), fault) } else { After::Next }
+        None
     }
 
-    fn bury(&self, envelope: &Envelope, reason: DeadReason) {
+    pub(super) fn bury(&self, envelope: &Envelope, reason: DeadReason) -> u64 {
         let from = envelope.from.as_ref().map(|cell| cell.addr.clone());
         let (to, tag, body_bytes) = (self.addr.clone(), envelope.tag(), envelope.body.len());
         let again = matches!(envelope.kind, Kind::Tell | Kind::Ask(_));
         let body = again.then(|| envelope.body.clone());
-        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, body, reason });
+        self.shared.dead_letters.record(Letter { to, from, tag, body_bytes, body, reason })
     }
 
-    fn crashed(&self, instance: &Instance, message: Option<MessageSeen>, fault: Fault) -> After {
+    /// Tells of an instance that is lost. Why.
+    pub(super) fn tell_crash(&self, instance: &Instance, message: Option<MessageSeen>, fault: Fault) -> String {
         let reason = fault.text.clone();
         let provider = &instance.provider;
         let generation = self.protocol.look(|_, _, _, gate| gate.generation);
@@ -148,20 +231,32 @@ impl Cell {
             version: provider.version().clone(),
             digest: provider.digest(),
             generation,
+            upgrade: instance.record.as_ref().map(|record| record.outside.owner.clone()),
             message,
             fault,
             last_state,
         })));
-        After::Ended(Ended { exit: Exit::Abnormal, reason })
+        reason
     }
 
     fn system(self: &Arc<Self>, instance: &mut Instance, message: System, buffer: &mut Buffer<'_>) -> After {
         match message {
             System::Start(why) => return self.first_turn(instance, why, buffer),
             // Whoever has given up wants nothing to be saved.
-            System::Read(slot) if !slot.is_waiting() => {}
-            System::Read(slot) => self.read_state(instance, &slot),
+            System::Read(slot, _) if !slot.is_waiting() => {}
+            System::Read(slot, bytes_max) => self.read_state(instance, &slot, bytes_max),
             System::Flush => self.flush(),
+            System::Forget => {
+                let over = |record: &mut Box<Record>| record.outside.is_over() && record.crashed.is_none();
+                drop(instance.record.take_if(over));
+            }
+            System::Crashed(lease) => {
+                let is_it = |holder: &Arc<Lease>| Arc::ptr_eq(holder, &lease);
+                let wreck = self.protocol.look(|_, _, holder, _| holder.is_some_and(is_it));
+                if let Some(reason) = lease.wreck.clone().filter(|_| wreck) {
+                    return After::Ended(Ended::by_crash(reason));
+                }
+            }
             System::End(why) => {
                 let told = self.existing_extras().and_then(|extras| extras.stop_reason.clone());
                 let reason = told.unwrap_or_else(|| reason(why));
@@ -173,45 +268,54 @@ impl Cell {
 
     fn first_turn(self: &Arc<Self>, instance: &mut Instance, why: Why, buffer: &mut Buffer<'_>) -> After {
         buffer.begin(None);
-        let call = Call {
-            index: NO_INDEX,
-            tag: Tag { variant: 0, fingerprint: Fingerprint::NONE },
-            body: &[],
-            cause: Cause::Started,
-            waiting: None,
-            this: &self.addr,
-            sender: None,
-            trace_id: [0; 16],
-        };
-        match guarded(|| instance.behaviour.started(why, &call, buffer)) {
+        let done = guarded(|| instance.behaviour.started(why, &self.first_call(), buffer));
+        self.first_turn_done(instance, done, buffer)
+    }
+
+    pub(super) fn first_turn_done(
+        self: &Arc<Self>,
+        instance: &mut Instance,
+        done: Result<(), Fault>,
+        buffer: &mut Buffer<'_>,
+    ) -> After {
+        match done {
             Ok(()) if self.protocol.is_stopped() => After::Next,
             Ok(()) => {
+                if let Some(record) = &mut instance.record {
+                    let said = record.say(self, &Kind::Tell, buffer);
+                    record.keep_start(said, buffer);
+                }
                 let own: Vec<_> = buffer.take_own_tells().collect();
                 self.release(buffer);
-                for (tag, body) in own.into_iter().rev() {
-                    self.put_own(Envelope::new(tag, body, Kind::Tell, Some(Arc::clone(self))), Room::First);
+                for (tag, body, named) in own.into_iter().rev() {
+                    let envelope = Envelope::new(tag, body, Kind::Tell, Some(Arc::clone(self))).named(named);
+                    self.put_own(envelope, Room::First);
                 }
                 buffer.stop.take().map_or(After::Next, |reason| After::Ended(Ended::by_itself(reason)))
             }
-            Err(fault) if fault.kind == FaultKind::Panic => {
-                self.counts.panics.fetch_add(1, Relaxed);
-                self.crashed(instance, None, fault)
-            }
-            // It could not do its first effects: whatever it waits for will never come, so it begins anew.
+            // An error, too: it could not do its first effects, and what it waits for will never come.
             Err(fault) => {
-                self.counts.failed.fetch_add(1, Relaxed);
-                self.crashed(instance, None, fault)
+                let panicked = fault.kind == FaultKind::Panic;
+                let count = if panicked { &self.counts.panics } else { &self.counts.failed };
+                count.fetch_add(1, Relaxed);
+                let reason = self.tell_crash(instance, None, fault);
+                if instance.is_somebodys() {
+                    After::Wrecked(Crash::of(self, None, reason))
+                } else {
+                    After::Ended(Ended::by_crash(reason))
+                }
             }
         }
     }
 
-    fn read_state(&self, instance: &Instance, slot: &Slot<Result<StateRead, StateError>>) {
-        let bytes_max = self.shared.config.state_bytes_max;
+    fn read_state(&self, instance: &Instance, slot: &Slot<Result<Copied, StateError>>, bytes_max: usize) {
+        let began = self.shared.clock.now();
         // It only reads: what it fails with, a panic too, leaves the instance as it was.
         let saved = guarded(|| instance.behaviour.save(bytes_max));
         let read = saved.map(|bytes| {
-            let provider = &instance.provider;
-            StateRead { version: provider.version().clone(), schema: provider.schema(), bytes }
+            let (provider, took) = (&instance.provider, self.shared.clock.now().since(began));
+            let state = StateRead { version: provider.version().clone(), schema: provider.schema(), bytes };
+            Copied { state, took }
         });
         drop(slot.fill(read.map_err(StateError::Save)));
     }
@@ -221,16 +325,47 @@ impl Cell {
         let (exit, why) = (ended.exit, ended.reason.clone());
         self.extras().ended = Some(ended);
         let (instance, holder) = activation.suspend();
-        if exit == Exit::Abnormal {
+        // Of a wreck that was told when it was paused.
+        if exit == Exit::Abnormal && holder.as_ref().is_none_or(|lease| lease.wreck.is_none()) {
             self.tell_suspended(why);
         }
         if let Some(instance) = instance {
-            self.shared.executor.dropper.drop(self, instance);
+            if instance.record.is_some() {
+                self.lose_record();
+            }
+            self.discard(instance);
         }
         if let Some(lease) = holder {
             lease.lose_to_stop(self);
         }
         self.tell_exit(exit);
+    }
+
+    /// The instance panicked while it was recorded: the actor is paused, and whoever wants to know of it decides. Its
+    /// supervisor hears of it when they give it up.
+    fn wrecked(self: &Arc<Self>, mut activation: Activation<'_, Actor>, crash: Crash) {
+        let reason = crash.reason.clone();
+        let Some(instance) = activation.instance() else { return };
+        let behaviour = std::mem::replace(&mut instance.behaviour, Box::new(Wreck));
+        let poisoned = Instance::new(behaviour, Arc::clone(&instance.provider));
+        let (provider, Some(record)) = (Arc::clone(&instance.provider), &mut instance.record) else { return };
+        record.crashed = Some(crash);
+        let (on_crash, owner) = (record.on_crash.take(), record.outside.owner.clone());
+        self.shared.executor.dropper.drop(self, poisoned);
+        let lease = Lease::of_wreck(owner, self.shared.clock.now(), reason.clone());
+        match activation.hold(Arc::clone(&lease)) {
+            Ok((id, other, again)) => {
+                other.iter().for_each(|other| other.gives_way(&lease));
+                self.tell_suspended(reason.clone());
+                self.owe(again);
+                let pause = Quiesced::of_wreck(self, lease, id, provider);
+                if let Some(on_crash) = on_crash {
+                    on_crash(Crashed { pause, reason });
+                }
+            }
+            // It was stopped meanwhile.
+            Err(activation) => self.end(activation, Ended::by_crash(reason)),
+        }
     }
 
     /// A panic came through an activation, past the border around the actor's code: from what else had to be run there,
@@ -258,34 +393,64 @@ impl Cell {
     }
 }
 
+impl Instance {
+    /// How many random numbers its record has room for.
+    pub(super) fn draws_left(&self) -> Option<usize> {
+        self.record.as_ref().and_then(|record| record.draws_max())
+    }
+
+    /// Whether its failure is somebody else's to decide than its supervisor's.
+    pub(super) fn is_somebodys(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.decides_a_crash())
+    }
+}
+
 impl Ended {
+    pub(super) const fn by_crash(reason: String) -> Self {
+        Self { exit: Exit::Abnormal, reason }
+    }
+
     fn by_itself(reason: String) -> Self {
         Self { exit: Exit::of(&reason), reason }
     }
 }
 
+/// What is left of an instance that panicked.
+struct Wreck;
+
+impl Wreck {
+    fn fault() -> Fault {
+        Fault::new(FaultKind::Panic, "its last turn panicked")
+    }
+}
+
+impl Behaviour for Wreck {
+    fn started(&mut self, _: Why, _: &Call<'_>, _: &mut dyn Effects) -> Result<(), Fault> {
+        Err(Self::fault())
+    }
+
+    fn handle(&mut self, _: &Call<'_>, _: &mut dyn Effects) -> Result<(), Fault> {
+        Err(Self::fault())
+    }
+
+    fn save(&self, _: usize) -> Result<Vec<u8>, Fault> {
+        Err(Self::fault())
+    }
+}
+
 #[inline]
-fn cause(kind: &Kind) -> Cause<'_> {
+pub(super) fn cause(kind: &Kind) -> Cause<'_> {
     match kind {
         Kind::Tell | Kind::Ask(_) => Cause::Message,
         Kind::Answer(answer) => {
-            Cause::Answer(answer.as_ref().as_ref().map(|reply| Body { shape: reply.shape, bytes: &reply.body }))
+            Cause::Answer(answer.1.as_ref().map(|reply| Body { shape: reply.shape, bytes: &reply.body }))
         }
         Kind::Timer(_) => Cause::Timer,
         Kind::Undelivered(text) => Cause::Undelivered(text),
     }
 }
 
-/// A panic that the code's own border did not stop is one all the same.
-pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|payload| {
-        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
-        Err(Fault::new(FaultKind::Panic, text.unwrap_or_else(|| "a panic without a text".to_owned())))
-    })
-}
-
-fn ask_error(fault: &Fault, message: &str) -> AskError {
+pub(crate) fn ask_error(fault: &Fault, message: &str) -> AskError {
     match fault.kind {
         FaultKind::Panic => AskError::Panicked(fault.text.clone()),
         FaultKind::Decode => AskError::Decode(fault.text.clone()),
@@ -298,7 +463,7 @@ fn ask_error(fault: &Fault, message: &str) -> AskError {
 }
 
 /// What a message that failed is a dead letter with; `None`: it was handled, with an error.
-fn dead_reason(fault: &Fault) -> Option<DeadReason> {
+pub(crate) fn dead_reason(fault: &Fault) -> Option<DeadReason> {
     match fault.kind {
         FaultKind::Panic => Some(DeadReason::Panicked(fault.text.clone())),
         FaultKind::Decode => Some(DeadReason::Decode(fault.text.clone())),

@@ -4,21 +4,27 @@
 //! `max_pause` the watchdog takes the cell back by compare-and-swap; the loser's calls return [`LeaseLost`] and what it
 //! made is dropped. So a migration that never returns costs a thread, not an actor.
 
+mod back;
 mod holder;
+mod install;
 
+pub use back::{Begun, Crashed};
 pub(crate) use holder::Lease;
 
 use holder::Waited;
+pub(crate) use install::Install;
 
-use crate::cell::envelope::Barred;
-use crate::cell::extras::{Conversations, Snapshot};
+use crate::cell::extras::Snapshot;
 use crate::cell::protocol::{LeaseId, NotPaused};
-use crate::cell::turn::guarded;
-use crate::cell::{Cell, Gate, Instance, System};
+use crate::cell::record::Record;
+use crate::cell::{Cell, Gate};
 use crate::config::{Generation, RestartState};
 use crate::error::{LeaseLost, PauseRefused, StepError};
 use crate::events::What;
+use crate::figures::Figures;
+use crate::ports::guarded;
 use crate::ports::{Behaviour, Fault, Provider, Why};
+use crate::probation::Recording;
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -105,6 +111,8 @@ pub struct Resumed {
     pub generation: Generation,
     /// After a commit, the instance that served before: dropped, or kept for probation.
     pub old: Option<Box<dyn Behaviour>>,
+    /// After a commit, what the turns of the version before came to.
+    pub figures: Figures,
 }
 
 impl fmt::Debug for Resumed {
@@ -165,6 +173,12 @@ impl fmt::Debug for PauseRequest {
 }
 
 impl PauseRequest {
+    /// Whether [`PauseRequest::wait`] has nothing to wait for.
+    #[must_use]
+    pub fn is_decided(&self) -> bool {
+        self.cell.protocol.is_decided(self.id)
+    }
+
     /// Waits for the end of the turn that runs. Blocks this thread until `quiesce_timeout` has passed since the pause
     /// was asked for, at most.
     ///
@@ -175,8 +189,12 @@ impl PauseRequest {
         let wait = cell.protocol.wait_quiet(self.id, self.asked.checked_add(self.timeout));
         self.over = true;
         if let Err(not) = wait {
-            self.lease.withdraw();
-            return Err(cell.not_paused(not, self.asked.elapsed()));
+            return Err(match (self.lease.withdraw(), not) {
+                (Some(owner), NotPaused::Revoked | NotPaused::Held(_)) => PauseRefused::Held { owner },
+                // Taken back, and somebody else's by now.
+                (_, NotPaused::Held(lease)) if lease.wreck.is_none() => PauseRefused::Cancelled,
+                (_, not) => cell.not_paused(not, self.asked.elapsed()),
+            });
         }
         let since = cell.shared.clock.now();
         self.lease.grant(since).map_err(|lost| match lost {
@@ -269,13 +287,16 @@ impl Cell {
             NotPaused::Stopped => PauseRefused::Stopped,
             NotPaused::Revoked => PauseRefused::Cancelled,
             NotPaused::Suspended => PauseRefused::Suspended { reason: self.ended_reason() },
-            NotPaused::Busy => {
-                let index = self.shared.executor.watches.handling(self);
-                let provider = self.provider();
-                let message = index.map_or_else(|| "its first turn".to_owned(), |index| Self::doing(&provider, index));
-                PauseRefused::Busy { running_for: waited, message }
-            }
+            NotPaused::Busy => self.busy_for(waited),
         }
+    }
+
+    /// It did not come to a message boundary, for so long.
+    pub(crate) fn busy_for(self: &Arc<Self>, waited: Duration) -> PauseRefused {
+        let index = self.shared.executor.watches.handling(self);
+        let provider = self.provider();
+        let message = index.map_or_else(|| "its first turn".to_owned(), |index| Self::doing(&provider, index));
+        PauseRefused::Busy { running_for: waited, message }
     }
 }
 
@@ -352,72 +373,56 @@ impl Quiesced {
     /// # Errors
     /// [`LeaseLost`]: the old instance serves, `new` is dropped.
     pub fn commit(self, new: Box<dyn Behaviour>, provider: Arc<dyn Provider>, why: Why) -> Result<Resumed, LeaseLost> {
-        let generation = self.generation.next();
-        self.install(new, provider, why, generation, why == Why::Fresh)
+        self.commit_and(new, provider, why, || {})
     }
 
-    pub(crate) fn install(
-        mut self,
+    /// The same, and runs `committed` once the new instance is in place, before anybody is told that the actor resumes
+    /// and before its first turn. Short: the actor still waits.
+    ///
+    /// # Errors
+    /// As [`Quiesced::commit`]; then `committed` does not run.
+    pub fn commit_and(
+        self,
         new: Box<dyn Behaviour>,
         provider: Arc<dyn Provider>,
         why: Why,
-        generation: Generation,
-        anew: bool,
+        committed: impl FnOnce(),
     ) -> Result<Resumed, LeaseLost> {
-        self.lease.step(LeaseStep::Commit);
-        let cell = Arc::clone(&self.cell);
-        let instance = Instance { behaviour: new, provider: Arc::clone(&provider) };
-        let gate = Gate::new(Arc::clone(&provider), generation);
-        let anew = anew || cfg!(feature = "bug-u41"); // Planted: an upgrade ends what the actor was waiting for.
-        let (mut barred, mut over) = (Vec::new(), Conversations::default());
-        let replaced = cell.protocol.commit(
-            self.id,
-            instance,
-            |old| {
-                *old = gate;
-                if anew {
-                    over = cell.take_conversations();
-                }
-            },
-            System::Start(why),
-            |gate, envelope| {
-                if anew && envelope.is_of_one_life() {
-                    barred.push(None);
-                    return false;
-                }
-                let admitted = match envelope.asker() {
-                    Some(_) if cfg!(feature = "bug-u43") => Err(Barred::ReplyShape), // Planted: callers are sent away.
-                    // Planted: what waits keeps the way that the old code had for it.
-                    _ if cfg!(feature = "bug-m16") => Ok(()),
-                    _ => gate.admit(envelope),
-                };
-                admitted.map_err(|why| barred.push(Some(why))).is_ok()
-            },
-        );
-        let Ok(replaced) = replaced else { return Err(self.lost()) };
-        let paused = self.lease.finish(&cell).map_or(Duration::ZERO, |since| cell.shared.clock.now().since(since));
-        cell.set_blocking(&*provider);
-        if let Some(snapshot) = self.snapshot.take() {
-            cell.extras().snapshot = Some(Arc::new(snapshot));
+        self.commit_recorded(new, provider, why, None, committed)
+    }
+
+    /// The same, and records what the new instance is told and says: see [`Recording`].
+    ///
+    /// # Errors
+    /// As [`Quiesced::commit`]; then `committed` does not run.
+    pub fn commit_recorded(
+        self,
+        new: Box<dyn Behaviour>,
+        provider: Arc<dyn Provider>,
+        why: Why,
+        recording: Option<Recording>,
+        committed: impl FnOnce(),
+    ) -> Result<Resumed, LeaseLost> {
+        let (generation, anew) = (self.generation.next(), why == Why::Fresh);
+        let record = recording.map(|recording| Record::new(recording, &self.cell));
+        self.install((new, provider), Install { anew, record, ..Install::as_it_is(why, generation) }, committed)
+    }
+
+    /// Gives the pause to another owner, for at most `max_pause` from now: the actor handles nothing in between.
+    ///
+    /// # Errors
+    /// [`LeaseLost`]: the pause was over before.
+    pub fn hand_over(mut self, owner: String, max_pause: Duration, on_lost: OnLost) -> Result<Self, LeaseLost> {
+        // Nobody ends it from here on but a stop.
+        self.lease.finish(&self.cell)?;
+        let lease = Lease::after(&self.lease, owner, max_pause, self.cell.shared.clock.now(), on_lost);
+        let Some(id) = self.cell.protocol.hand_over(self.id, Arc::clone(&lease)) else { return Err(self.lost()) };
+        (self.lease, self.id) = (lease, id);
+        if let Err(why) = self.lease.asked(id) {
+            self.lease.take_back(&self.cell, why); // Somebody was that fast; now it has a name.
         }
-        let dead_letters = cell.remap_parked(&provider) + replaced.refused.len();
-        cell.tell_resumed(paused, replaced.queued_messages);
-        cell.owe(replaced.again);
-        let mut waiting = Vec::new();
-        for (envelope, why) in replaced.refused.into_iter().zip(barred) {
-            match why {
-                Some(why) => cell.shared.bar(envelope, &why, &cell.addr),
-                None => waiting.push(envelope),
-            }
-        }
-        cell.forget(over, waiting);
-        Ok(Resumed {
-            paused,
-            queued_messages: replaced.queued_messages,
-            dead_letters,
-            generation,
-            old: Some(replaced.old.behaviour),
-        })
+        self.lease.prolong(&self.cell, max_pause);
+        Ok(self)
     }
 
     /// Resumes the old instance. As dropping, with a report.
@@ -429,6 +434,12 @@ impl Quiesced {
     }
 
     fn resume(&self) -> Option<Resumed> {
+        if self.lease.wreck.is_some() {
+            if self.lease.finish(&self.cell).is_ok() {
+                self.cell.give_wreck_up(&self.lease);
+            }
+            return None;
+        }
         let (again, queued) = self.cell.protocol.release(self.id)?;
         self.cell.owe(again);
         let since = self.lease.finish(&self.cell).ok()?;
@@ -440,6 +451,7 @@ impl Quiesced {
             dead_letters: 0,
             generation: self.generation,
             old: None,
+            figures: Figures::default(),
         })
     }
 

@@ -40,7 +40,7 @@ impl Shared {
         let Saved { schema, bytes, generation } = saved;
         let (code, bytes) = (Arc::clone(&start.provider), Arc::new(bytes));
         let state = Arc::clone(&bytes);
-        let job = move || crate::cell::turn::guarded(|| code.restore(schema, &state));
+        let job = move || crate::ports::guarded(|| code.restore(schema, &state));
         let made = self.made_in_time(&start.provider, "restore did not return", job)?;
         let instance = made.map_err(StartError::Init)?;
         let keeps = start.options.restart_state == RestartState::LastSnapshot;
@@ -121,17 +121,17 @@ impl Shared {
     /// Makes an instance on a thread that may be left behind.
     fn make(&self, provider: &Arc<dyn Provider>, args: StartArgs) -> Result<Box<dyn Behaviour>, StartError> {
         let code = Arc::clone(provider);
-        let job = move || crate::cell::turn::guarded(|| code.create(Body { shape: args.shape, bytes: &args.bytes }));
+        let job = move || crate::ports::guarded(|| code.create(Body { shape: args.shape, bytes: &args.bytes }));
         self.made_in_time(provider, "init did not return", job)?.map_err(StartError::Init)
     }
 
     /// The same, of an actor that is there.
-    pub(crate) fn make_in_time(
+    pub(crate) fn make_in_time<T: Send + 'static>(
         &self,
         provider: &Arc<dyn Provider>,
         hung: &str,
-        job: impl FnOnce() -> Result<Box<dyn Behaviour>, Fault> + Send + 'static,
-    ) -> Result<Box<dyn Behaviour>, Fault> {
+        job: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
         let made = self.made_in_time(provider, hung, job);
         made.unwrap_or_else(|error| Err(Fault::new(FaultKind::Limit, error.to_string())))
     }

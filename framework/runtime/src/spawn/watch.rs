@@ -112,6 +112,13 @@ impl Watch {
         self.seen.lock().reported.replace(code).is_none()
     }
 
+    /// Whose code does not return in a turn of this cell, as far as it is reported. A destructor is no turn.
+    fn hangs(&self, cell: &Arc<Cell>) -> Option<Digest> {
+        self.runs(cell).filter(|index| *index != ENDING)?;
+        let seen = self.seen.lock();
+        seen.reported.filter(|_| seen.word == self.word.load(Relaxed))
+    }
+
     fn runs(&self, cell: &Arc<Cell>) -> Option<u32> {
         let running = self.cell.lock();
         running.as_ref().filter(|running| Arc::ptr_eq(running, cell)).map(|_| self.word.load(Relaxed) as u32)
@@ -153,6 +160,11 @@ impl Watches {
     /// The index of the message that the cell handles right now, if it does.
     pub(crate) fn handling(&self, cell: &Arc<Cell>) -> Option<u32> {
         self.all.lock().iter().find_map(|watch| watch.runs(cell))
+    }
+
+    /// The artifact whose code hangs in a turn of the cell, if one does.
+    pub(crate) fn hangs(&self, cell: &Arc<Cell>) -> Option<Digest> {
+        self.all.lock().iter().find_map(|watch| watch.hangs(cell))
     }
 
     /// Waits, in a turn of this cell, for the code of somebody else: that is no hang of the cell's own code.

@@ -2,8 +2,17 @@
 #![forbid(unsafe_code)]
 
 mod bridge;
+mod crashing;
 mod ending;
+mod far;
 mod hanging;
+mod keeping;
 mod moving;
+mod probation;
+mod replaying;
+mod retiming;
 mod supervision;
 mod support;
+mod timing;
+mod unsent;
+mod ways;

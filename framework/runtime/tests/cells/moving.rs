@@ -10,7 +10,8 @@ use teneral_contract::manifest::MessageEntry;
 use teneral_contract::{Fingerprint, Shape, Tag, Wire};
 use teneral_runtime::ports::{AskEffect, Cause, Fault, FaultKind, Provider, Why};
 use teneral_runtime::{
-    ActorOptions, ActorRef, DeadKind, Generation, LeaseStep, Lost, PauseRefused, Place, Quiesced, StateError, StepError,
+    ActorOptions, ActorRef, DeadKind, Generation, LeaseLost, LeaseStep, Lost, PauseRefused, Place, Quiesced,
+    Seen as Told, StateError, Status, StepError, What,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -241,6 +242,30 @@ fn u47_a_second_pause_is_refused_with_the_first_ones_owner() {
     assert_eq!(second, Err(PauseRefused::Held { owner: "upgrade-1".into() }));
     drop(first);
     drop(actor.quiesce(lease("upgrade-3", Generation(0))).expect("it is free again"));
+}
+
+#[test]
+fn a_pause_that_is_handed_over_is_its_new_owners_to_end_and_nothing_is_handled_in_between() {
+    let world = World::new();
+    let actor = world.start("a", &world.probe(1).arc());
+    let (first, first_lost) = pause_for(&actor, GENEROUS);
+    world.wait(actor.tell(Put { sender: 1, number: 1 })).expect("it is accepted");
+    let mut events = world.runtime.events();
+    let (tell, lost) = mpsc::channel();
+    let on_lost = Box::new(move |lost| tell.send(lost).expect("the test listens"));
+    let second = first.hand_over("upgrade-2".to_owned(), GENEROUS, on_lost).expect("it is paused");
+    assert_eq!(actor.info().status, Status::Paused { owner: "upgrade-2".into() });
+    actor.cancel_pause_of("test", "ops");
+    assert_eq!((second.cancelled(), actor.info().queued_messages), (None, 1), "it is not theirs any more");
+    actor.cancel_pause_of("upgrade-2", "ops");
+    assert_eq!(lost.recv().expect("it is told").why, LeaseLost::Cancelled { by: "ops".into() });
+    assert_eq!(first_lost.recv().ok(), None);
+    assert_eq!(world.seen(&actor).numbers(), [1]);
+    let resumed = |seen: &Told| matches!(seen, Told::Event(event) if matches!(event.what, What::Resumed { .. }));
+    let told = std::iter::from_fn(|| events.next_blocking(Duration::ZERO).ok());
+    assert_eq!(told.filter(resumed).count(), 1, "once, and not when it was handed over");
+    let third = second.hand_over("upgrade-3".to_owned(), GENEROUS, Box::new(drop));
+    assert_eq!(third.map(drop), Err(LeaseLost::Cancelled { by: "ops".into() }), "what is over is nobody's");
 }
 
 /// Pauses for at most `max_pause`; what is lost is told to the channel.

@@ -3,6 +3,7 @@
 //! The probe's state is the log of what it handled, by which code, in which order. Everything unusual it does is a
 //! closure of the test: a message [`Do`] names it, or a hook of the version runs it.
 
+use crate::far::{FAR, away};
 use parking_lot::{Condvar, Mutex};
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use teneral_contract::manifest::{BodyEntry, MessageEntry, StateEntry};
 use teneral_contract::{Addr, Contract, Fingerprint, Manifest, Request, Shape, Tag, Wire, codec};
 use teneral_runtime::ports::{
-    AskEffect, Behaviour, Body, Call, CallId, Digest, Effects, Fault, FaultKind, Json, JsonDone, Provider, Why,
+    AskEffect, Behaviour, Body, Call, CallId, Cause, Digest, Effects, Fault, FaultKind, Json, JsonDone, Provider, Why,
 };
 use teneral_runtime::{
     ActorOptions, ActorRef, Clock, Generation, LeaseRequest, Lost, ManualClock, PauseRefused, Providers, Quarantined,
@@ -41,6 +42,13 @@ pub(crate) struct Seen;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Request)]
 #[reply(Log)]
 pub(crate) struct Do {
+    pub(crate) script: u32,
+}
+
+/// The same by another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Request)]
+#[reply(Log)]
+pub(crate) struct DoToo {
     pub(crate) script: u32,
 }
 
@@ -119,7 +127,7 @@ pub(crate) fn encoded(message: &impl Wire) -> Vec<u8> {
     bytes
 }
 
-fn tag_of<M: Wire>(_: &M) -> Tag {
+pub(crate) fn tag_of<M: Wire>(_: &M) -> Tag {
     M::tag()
 }
 
@@ -224,12 +232,22 @@ impl Probe {
         Arc::new(self)
     }
 
+    /// One of this version, from a state of any.
+    pub(crate) fn instance_of(&self, state: &[u8]) -> Box<dyn Behaviour> {
+        self.instance(log_of(state))
+    }
+
     fn instance(&self, log: Log) -> Box<dyn Behaviour> {
         let by = self.manifest.state.schema;
         let names = self.manifest.messages.iter().map(|message| message.name.clone()).collect();
         let (scripts, save, started) = (self.scripts.clone(), self.save.clone(), self.started.clone());
-        Box::new(Instance { log, by, names, scripts, save, started, dropped: self.dropped.clone() })
+        let here = Box::new(Instance { log, by, names, scripts, save, started, dropped: self.dropped.clone() });
+        if FAR { away(here) } else { here }
     }
+}
+
+pub(crate) fn log_of(state: &[u8]) -> Log {
+    codec::decode_state::<(u32, Log)>(state).expect("a probe's state").1
 }
 
 fn manifest(kind: &str, major: u32) -> Manifest {
@@ -261,6 +279,7 @@ fn manifest(kind: &str, major: u32) -> Manifest {
             message((Put::NAME, Put::FINGERPRINT), None),
             message((Seen::NAME, Seen::FINGERPRINT), Some(Log::FINGERPRINT)),
             message((Do::NAME, Do::FINGERPRINT), Some(Log::FINGERPRINT)),
+            message((DoToo::NAME, DoToo::FINGERPRINT), Some(Log::FINGERPRINT)),
         ],
         requires: Vec::new(),
         capabilities: Vec::new(),
@@ -345,10 +364,14 @@ impl Behaviour for Instance {
                 Ok(())
             }
             Seen::NAME => turn.reply(),
-            Do::NAME => {
+            Do::NAME | DoToo::NAME => {
                 let Do { script } = codec::decode(call.body).map_err(decode)?;
                 let script = self.scripts.scripts.lock().get(&script).cloned();
                 script.map_or(Err(failed("no such script")), |script| script(&mut turn))
+            }
+            _ if matches!(call.cause, Cause::Undelivered(_)) => {
+                turn.put(8, turn.by);
+                Ok(())
             }
             _ => Err(Fault::new(FaultKind::UnknownMessage, name)),
         }

@@ -15,7 +15,7 @@ mod explore;
 mod sync;
 
 use cell::lane::Weigh;
-use cell::protocol::{Again, Limits, NotPaused, Parts, Protocol, Refused, Room, Work};
+use cell::protocol::{Again, Beside, LeaseId, Limits, NotPaused, Parts, Protocol, Refused, Room, Work};
 use explore::{Explorer, look_by, saw};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner, thread};
@@ -28,6 +28,14 @@ use std::sync::{Arc, Mutex};
 struct Instance {
     code: u32,
     state: State,
+    /// A turn of it failed: it runs no more.
+    wreck: bool,
+}
+
+impl Instance {
+    const fn new(code: u32, state: State) -> Self {
+        Self { code, state, wreck: false }
+    }
 }
 
 #[derive(Clone)]
@@ -86,6 +94,19 @@ enum Runs {
     Spawned,
 }
 
+/// How the turns of the first version end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turns {
+    Well,
+    /// That of the first sender's first message fails: the actor is held, and the message is the next version's.
+    Fail,
+    /// They are taken elsewhere, as many at a time as wait, and no thread has them meanwhile.
+    Away,
+}
+
+/// Who holds an actor whose turn failed.
+const DECIDES: u32 = 99;
+
 /// The cell, and what the model knows beside it. These locks are never contended, so they are no scheduling points.
 struct World {
     cell: Protocol<Model>,
@@ -94,11 +115,14 @@ struct World {
     reset: Mutex<Vec<Sent>>,
     activations: Mutex<Vec<thread::JoinHandle<()>>>,
     runs: Runs,
+    turns: Turns,
+    /// What is elsewhere: the first message, and how many behind it.
+    away: Mutex<Option<(Sent, usize)>>,
 }
 
 impl World {
-    fn new(runs: Runs) -> Arc<Self> {
-        let instance = Instance { code: 1, state: State { schema: 1, seen: Vec::new() } };
+    fn new(runs: Runs, turns: Turns) -> Arc<Self> {
+        let instance = Instance::new(1, State { schema: 1, seen: Vec::new() });
         let world = Arc::new(Self {
             cell: Protocol::new(instance, 1, Started, Limits { messages_max: 64, bytes_max: 64 }),
             turning: AtomicBool::new(false),
@@ -106,6 +130,8 @@ impl World {
             reset: Mutex::default(),
             activations: Mutex::default(),
             runs,
+            turns,
+            away: Mutex::default(),
         });
         let shared = Arc::downgrade(&world);
         look_by(move || shared.upgrade().map_or(0, |world| world.hash()));
@@ -141,6 +167,15 @@ impl World {
 
     fn activate(self: &Arc<Self>) {
         let Some(mut activation) = self.cell.begin() else { return saw("nothing to do") };
+        let away = self.away.lock().expect("uncontended").take();
+        if let Some((first, behind)) = away {
+            let handed: Vec<_> = std::iter::once(first).chain((0..behind).map_while(|_| activation.handed())).collect();
+            assert_eq!(handed.len(), behind + 1, "what was handed over is still there");
+            saw(&handed);
+            let instance = activation.instance().expect("an activation under way has the instance");
+            self.looks(instance);
+            instance.state.seen.extend(handed);
+        }
         while let Some(work) = activation.next_work() {
             saw(match &work {
                 Work::System(Started) => None,
@@ -148,19 +183,44 @@ impl World {
             });
             let instance = activation.instance().expect("an activation under way has the instance");
             assert!(!self.turning.swap(true, Ordering::SeqCst), "two turns at once");
-            let committed = self.committed.load(Ordering::SeqCst);
-            assert!(instance.code >= committed, "version {} runs after {committed} was committed", instance.code);
-            assert_eq!(instance.code, instance.state.schema, "code runs on a state of another version");
+            self.looks(instance);
+            assert!(!instance.wreck || matches!(work, Work::System(Started)), "a wreck handles a message");
             if self.runs == Runs::Spawned {
                 thread::yield_now(); // The turn takes a while.
             }
+            let mut failed = None;
+            if let (Work::User(sent), Turns::Away) = (&work, self.turns) {
+                let mut behind = 0;
+                activation.upcoming(|others| behind = others.count());
+                *self.away.lock().expect("uncontended") = Some((*sent, behind));
+                assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
+                activation.park();
+                return self.schedule(Again::Schedule);
+            }
             if let Work::User(sent) = work {
-                instance.state.seen.push(sent);
+                let fails = instance.code == 1 && self.turns == Turns::Fail && (sent.sender, sent.number) == (0, 0);
+                (instance.wreck, failed) = (fails, fails.then_some(sent));
+                if !fails {
+                    instance.state.seen.push(sent);
+                }
             }
             assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
+            if let Some(sent) = failed {
+                let held = activation.hold(DECIDES);
+                let (lease, other, again) = held.unwrap_or_else(|_| panic!("nobody stops it"));
+                saw(other);
+                self.schedule(again);
+                return self.commit(lease, Upgrade::Migrate, Some(sent));
+            }
         }
         saw(activation.again() == Again::Schedule);
         self.schedule(activation.again());
+    }
+
+    fn looks(&self, instance: &Instance) {
+        let committed = self.committed.load(Ordering::SeqCst);
+        assert!(instance.code >= committed, "version {} runs after {committed} was committed", instance.code);
+        assert_eq!(instance.code, instance.state.schema, "code runs on a state of another version");
     }
 
     fn send(self: &Arc<Self>, sender: u32, messages: u32) {
@@ -180,7 +240,16 @@ impl World {
             Ok(lease) => lease,
             Err(NoPause) => return saw("held by another"),
         };
-        self.cell.wait_quiet(lease, None).expect("it comes to rest");
+        match self.cell.wait_quiet(lease, None) {
+            Ok(()) => self.commit(lease, upgrade, None),
+            // While the other holds it, or when that is over.
+            Err(NotPaused::Held(_) | NotPaused::Revoked) if self.turns == Turns::Fail => saw("gave way"),
+            Err(why) => panic!("it comes to rest: {why:?}"),
+        }
+    }
+
+    /// Under a pause: the next version takes over, and gets the message that a turn failed with.
+    fn commit(self: &Arc<Self>, lease: LeaseId, upgrade: Upgrade, failed: Option<Sent>) {
         assert!(!self.turning.load(Ordering::SeqCst), "a pause is granted in the middle of a turn");
         let to = self.cell.look(|_, _, _, code| *code) + 1;
         let state = match upgrade {
@@ -194,8 +263,9 @@ impl World {
             }
             Upgrade::Reset => State { schema: to, seen: Vec::new() },
         };
-        let new = Instance { code: to, state };
-        let done = self.cell.commit(lease, new, |gate| *gate = to, Started, |_, _| true);
+        let mut beside = Beside { ahead: failed, behind: Vec::new() };
+        let new = Instance::new(to, state);
+        let done = self.cell.commit(lease, new, |gate| *gate = to, Started, |_, _| true, &mut beside);
         let done = done.unwrap_or_else(|_| panic!("the pause lasts"));
         saw((done.again == Again::Schedule, &done.old.state.seen));
         self.committed.fetch_max(to, Ordering::SeqCst);
@@ -225,8 +295,8 @@ impl World {
     }
 }
 
-fn model(runs: Runs, senders: u32, messages: u32, upgrades: u32, upgrade: Upgrade) {
-    let world = World::new(runs);
+fn model((runs, turns): (Runs, Turns), senders: u32, messages: u32, upgrades: u32, upgrade: Upgrade) {
+    let world = World::new(runs, turns);
     let mut threads = Vec::new();
     for sender in 0..senders {
         let world = Arc::clone(&world);
@@ -250,12 +320,12 @@ fn seed() -> u64 {
 }
 
 /// How much there is to try: a model whose choices were lost by mistake would try next to nothing.
-fn exhaustively(runs: Runs, senders: u32, messages: u32, upgrade: Upgrade) -> usize {
+fn exhaustively(how: (Runs, Turns), senders: u32, messages: u32, upgrade: Upgrade) -> usize {
     let explorer = Explorer::default();
     let explored = explorer.explored();
-    Runner::new(explorer, Config::new()).run(move || model(runs, senders, messages, 1, upgrade));
+    Runner::new(explorer, Config::new()).run(move || model(how, senders, messages, 1, upgrade));
     let explored = explored.lock().expect("one thread of the machine");
-    println!("{senders} senders, {messages} messages, {upgrade:?}: {explored:?}");
+    println!("{senders} senders, {messages} messages, {upgrade:?}, {:?}: {explored:?}", how.1);
     explored.states
 }
 
@@ -263,9 +333,13 @@ fn exhaustively(runs: Runs, senders: u32, messages: u32, upgrade: Upgrade) -> us
 #[test]
 fn u18_no_code_runs_on_state_of_another_version_exhaustively() {
     for upgrade in [Upgrade::Migrate, Upgrade::Reset] {
-        assert!(exhaustively(Runs::Inline, 2, 1, upgrade) > 500);
-        assert!(exhaustively(Runs::Spawned, 2, 1, upgrade) > 2_500);
-        assert!(exhaustively(Runs::Inline, 2, 2, upgrade) > 4_000);
+        assert!(exhaustively((Runs::Inline, Turns::Well), 2, 1, upgrade) > 500);
+        assert!(exhaustively((Runs::Spawned, Turns::Well), 2, 1, upgrade) > 2_500);
+        assert!(exhaustively((Runs::Inline, Turns::Well), 2, 2, upgrade) > 4_000);
+        assert!(exhaustively((Runs::Inline, Turns::Fail), 2, 1, upgrade) > 500);
+        assert!(exhaustively((Runs::Spawned, Turns::Fail), 1, 2, upgrade) > 2_000);
+        assert!(exhaustively((Runs::Inline, Turns::Away), 2, 1, upgrade) > 500);
+        assert!(exhaustively((Runs::Spawned, Turns::Away), 1, 2, upgrade) > 500);
     }
 }
 
@@ -273,9 +347,11 @@ fn u18_no_code_runs_on_state_of_another_version_exhaustively() {
 fn u18_no_code_runs_on_state_of_another_version_at_random() {
     let seed = seed();
     for upgrade in [Upgrade::Migrate, Upgrade::Reset] {
-        let random = RandomScheduler::new_from_seed(seed, 5_000);
-        Runner::new(random, Config::new()).run(move || model(Runs::Spawned, 3, 4, 2, upgrade));
-        let pct = PctScheduler::new_from_seed(seed, 3, 3_000);
-        Runner::new(pct, Config::new()).run(move || model(Runs::Spawned, 2, 5, 3, upgrade));
+        for turns in [Turns::Well, Turns::Fail, Turns::Away] {
+            let random = RandomScheduler::new_from_seed(seed, 5_000);
+            Runner::new(random, Config::new()).run(move || model((Runs::Spawned, turns), 3, 4, 2, upgrade));
+            let pct = PctScheduler::new_from_seed(seed, 3, 3_000);
+            Runner::new(pct, Config::new()).run(move || model((Runs::Spawned, turns), 2, 5, 3, upgrade));
+        }
     }
 }

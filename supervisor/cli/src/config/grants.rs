@@ -38,8 +38,9 @@ struct Of<'a> {
 
 impl Of<'_> {
     fn row(&mut self, key: &str, value: String, unit: &'static str, at: &At) {
-        let from = Origin::File(at.clone()).to_string();
-        self.rows.push(Row { key: format!("grants.{}.{key}", self.kind), value, unit, from });
+        let origin = Origin::File(at.clone());
+        let (key, from, source) = (format!("grants.{}.{key}", self.kind), origin.to_string(), origin.source());
+        self.rows.push(Row { key, value, unit, from, source });
     }
 
     fn wants(&self, key: &str, wanted: &str, item: &Item, problems: &mut Problems) {

@@ -4,21 +4,25 @@
 //!
 //! * `settings`: the keys with one value each
 //! * `value`: how values are written
-//! * `grants`, `routes`: the tables of another shape
+//! * `grants`, `kinds`, `routes`: the tables of another shape
 //! * `file`: a file as a tree whose parts know their lines, and refuses what nobody takes
 //! * `problems`: all that is wrong
-//! * `show`: `teneral config show`
+//! * `show`: `teneral config show`; `running`: the same of a host that serves
+//! * `variables`: variables of the environment that are none of these
 //!
 //! A table of another shape becomes a module of its own: [`load`] lets it take its part out of the file's
 //! [`file::Table`], it says what is wrong to the [`problems::Problems`], and [`Config::rows`] asks it for its rows.
 
 pub(crate) mod file;
 mod grants;
+mod kinds;
 pub(crate) mod problems;
 mod routes;
+mod running;
 mod settings;
 pub(crate) mod show;
 mod value;
+mod variables;
 
 use crate::failure::Failure;
 use file::{At, Table};
@@ -28,10 +32,11 @@ use settings::{AT_MOST, DIR, SETTINGS, Setting};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
+use teneral::api::wire::ConfigRow;
 use value::Given;
 
 pub(crate) use settings::Serving;
-pub(crate) use value::Format;
+pub(crate) use value::{Format, bytes_of};
 
 /// The file that is read when none is named and it is there.
 const FILE: &str = "teneral.toml";
@@ -78,7 +83,8 @@ impl Where {
         // Said outright: then a file has nothing to say about it, and may be as it likes.
         let outright = !flags.is_empty() || variable(&variable_of(DIR.key)).is_some();
         let mut file = if outright { None } else { self.file(&mut problems)? };
-        DIR.resolve(file.as_mut(), &flags, &mut serving, &mut problems);
+        DIR.resolve(file.as_mut(), (Heard::All, &flags), &mut serving, &mut problems);
+        variables::warn();
         problems.none().map(|()| serving.dir)
     }
 
@@ -134,8 +140,20 @@ impl fmt::Display for Origin {
     }
 }
 
+impl Origin {
+    /// Which of them, in a word.
+    fn source(&self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::File(_) => "file",
+            Self::Variable(_) => "variable",
+            Self::Flag(_) => "flag",
+        }
+    }
+}
+
 /// A value as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct Row {
     /// Its key.
     pub(crate) key: String,
@@ -145,6 +163,24 @@ pub(crate) struct Row {
     pub(crate) unit: &'static str,
     /// Where it came from.
     pub(crate) from: String,
+    /// Which kind of place that is: see [`Origin::source`].
+    pub(crate) source: &'static str,
+}
+
+impl Row {
+    fn told(&self) -> ConfigRow {
+        let (key, value, from) = (self.key.clone(), self.value.clone(), self.from.clone());
+        ConfigRow { key, value, unit: self.unit.to_owned(), from, source: self.source.to_owned() }
+    }
+}
+
+/// Who is heard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    /// The file, the environment, flags.
+    All,
+    /// The file alone.
+    File,
 }
 
 /// A configuration that has no errors.
@@ -161,19 +197,28 @@ pub(crate) struct Config {
 /// # Errors
 /// [`Failure`] with all that is wrong.
 pub(crate) fn load(flags: &Flags) -> Result<Config, Failure> {
-    let (mut problems, said) = (Problems::default(), flags.said());
+    read(flags, Heard::All)
+}
+
+fn read(flags: &Flags, heard: Heard) -> Result<Config, Failure> {
+    let mut problems = Problems::default();
+    let said = if heard == Heard::All { flags.said() } else { Vec::new() };
+    if heard == Heard::All {
+        variables::misspelt(&mut problems);
+    }
     let mut file = flags.place.file(&mut problems)?;
     let mut serving = Serving::usual();
     let mut origins = Vec::with_capacity(SETTINGS.len());
     for setting in SETTINGS {
-        origins.push(setting.resolve(file.as_mut(), &said, &mut serving, &mut problems));
+        origins.push(setting.resolve(file.as_mut(), (heard, &said), &mut serving, &mut problems));
     }
     let mut tables = Vec::new();
     if let Some(file) = &mut file {
-        let (granted, routed);
+        let (granted, placed, routed);
         (serving.grants, granted) = grants::take(file, &mut problems);
+        (serving.places, placed) = kinds::take(file, &mut problems);
         (serving.routes, routed) = routes::take(file, &mut problems);
-        tables.extend(granted.into_iter().chain(routed));
+        tables.extend(granted.into_iter().chain(placed).chain(routed));
     }
     if serving.http_listen.is_none() && !serving.routes.is_empty() {
         problems.elsewhere("there are routes, and http.listen does not say where they are".to_owned());
@@ -189,8 +234,10 @@ pub(crate) fn load(flags: &Flags) -> Result<Config, Failure> {
         value: (setting.slot)(&mut serving).show(),
         unit: setting.unit,
         from: origin.to_string(),
+        source: origin.source(),
     });
-    let rows = shown.chain(tables).collect();
+    let rows: Vec<Row> = shown.chain(tables).collect();
+    serving.told = rows.iter().map(Row::told).collect();
     Ok(Config { serving, rows })
 }
 
@@ -200,7 +247,7 @@ impl Setting {
     fn resolve(
         &self,
         file: Option<&mut Table>,
-        flags: &[Said<'_>],
+        (heard, flags): (Heard, &[Said<'_>]),
         serving: &mut Serving,
         problems: &mut Problems,
     ) -> Origin {
@@ -216,7 +263,8 @@ impl Setting {
             }
         }
         let own = variable_of(self.key);
-        for name in [Some(own.as_str()), self.variable].into_iter().flatten() {
+        let names = [Some(own.as_str()), self.variable].into_iter().flatten();
+        for name in names.filter(|_| heard == Heard::All) {
             let Some(text) = variable(name) else { continue };
             match (self.slot)(serving).set(Given::Text(&text), self.bounds) {
                 Ok(()) => origin = Origin::Variable(name.to_owned()),

@@ -34,6 +34,7 @@ pub(super) fn take(file: &mut Table, problems: &mut Problems) -> (Routes, Vec<Ro
             value: format!("{} {} -> {} {}", route.method, route.path, route.kind, route.message),
             unit: "route",
             from: Origin::File(at.clone()).to_string(),
+            source: "file",
         };
         match routes.add(route) {
             Ok(()) => rows.push(row),

@@ -2,16 +2,18 @@
 //! they go. The defaults are those of the parts that they go to.
 
 use super::value::{Format, Slot};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use teneral::api::CONNECTIONS_MAX;
+use teneral::api::wire::ConfigRow;
 use teneral::ingress::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, Ingress, Routes};
 use teneral::loader::{LoaderLimits, Policy};
-use teneral::options::ACTORS_MAX;
+use teneral::options::{ACTORS_MAX, JSON_THREADS_MAX};
 use teneral::store::ARTIFACT_BYTES_MAX;
 use teneral::trust::Profile;
-use teneral::{Grants, Options, RuntimeConfig, UpgradeOptions};
+use teneral::{Grants, ModuleLimits, Options, Place, RuntimeConfig, UpgradeOptions};
 
 /// All that a host is told before it starts.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub(crate) struct Serving {
     loader: LoaderLimits,
     /// Actors at a time, for one more to be made at its first use.
     actors_max: usize,
+    /// Threads for JSON.
+    json_threads_max: usize,
     /// Largest artifact.
     artifact_bytes_max: u64,
     /// Callers at a time.
@@ -46,6 +50,13 @@ pub(crate) struct Serving {
     pub(crate) routes: Routes,
     /// Which kinds may use the host's HTTP client, files and clock.
     pub(crate) grants: Grants,
+    /// Where the actors of a kind run.
+    pub(crate) places: BTreeMap<String, Place>,
+    modules: ModuleLimits,
+    /// Every value with where it came from, for whoever asks the host.
+    pub(crate) told: Vec<ConfigRow>,
+    /// CAs that the host's HTTP client trusts besides the machine's.
+    ca_file: Option<PathBuf>,
 }
 
 impl Serving {
@@ -60,6 +71,7 @@ impl Serving {
             runtime: RuntimeConfig::new(),
             loader: LoaderLimits::standard(),
             actors_max: ACTORS_MAX,
+            json_threads_max: JSON_THREADS_MAX,
             artifact_bytes_max: Policy::standard().bytes_max,
             connections_max: CONNECTIONS_MAX,
             upgrade: UpgradeOptions::new(),
@@ -68,6 +80,10 @@ impl Serving {
             http_body_bytes_max: HTTP_BODY_BYTES_MAX,
             routes: Routes::none(),
             grants: Grants::none(),
+            places: BTreeMap::new(),
+            modules: ModuleLimits::standard(),
+            told: Vec::new(),
+            ca_file: None,
         }
     }
 
@@ -80,7 +96,12 @@ impl Serving {
         options.gate.bytes_max = self.artifact_bytes_max;
         options.upgrade = self.upgrade;
         options.actors_max = self.actors_max;
+        options.json_threads_max = self.json_threads_max;
         options.grants = self.grants.clone();
+        options.places = self.places.clone();
+        options.modules = self.modules;
+        options.told = self.told.clone();
+        options.ca_file = self.ca_file.clone();
         options
     }
 
@@ -129,6 +150,7 @@ impl Setting {
 pub(crate) const DIR: Setting = Setting::new("dir", "path", |all| Slot::Path(&mut all.dir));
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const YEAR_MS: u64 = 365 * DAY_MS;
 /// What waits for one actor, and what one actor keeps.
 const MEMORY_BYTES: u64 = 1 << 30;
 /// What is counted by actor.
@@ -180,16 +202,26 @@ pub(crate) const SETTINGS: &[Setting] = &[
         .within(1, THREADS),
     Setting::new("limits.blocking_threads_max", "threads", |all| Slot::Count(&mut all.runtime.blocking_threads_max))
         .within(1, THREADS),
+    Setting::new("limits.json_threads_max", "threads", |all| Slot::Count(&mut all.json_threads_max)).within(1, THREADS),
     Setting::new("http.listen", "address", |all| Slot::Address(&mut all.http_listen)),
     Setting::new("http.connections_max", "connections", |all| Slot::Count(&mut all.http_connections_max))
         .within(1, 65_536),
     Setting::new("http.body_bytes_max", "bytes", |all| Slot::Bytes(&mut all.http_body_bytes_max))
         .within(1, MEMORY_BYTES),
+    Setting::new("http_client.ca_file", "path", |all| Slot::File(&mut all.ca_file)),
+    Setting::new("modules.memory_bytes_max", "bytes", |all| Slot::FileBytes(&mut all.modules.memory_bytes_max))
+        .within(1 << 20, 1 << 50),
+    Setting::new("modules.threads", "threads", |all| Slot::Count(&mut all.modules.threads)).within(1, THREADS),
+    Setting::new("modules.ready_timeout", "time", |all| Slot::Time(&mut all.modules.ready_timeout)).within(1, DAY_MS),
+    Setting::new("modules.call_timeout", "time", |all| Slot::Time(&mut all.modules.call_timeout)).within(1, DAY_MS),
+    Setting::new("modules.turns_timeout", "time", |all| Slot::Time(&mut all.modules.turns_timeout)).within(1, DAY_MS),
     Setting::new("upgrade.max_pause", "time", |all| Slot::Time(&mut all.upgrade.max_pause)).within(1, DAY_MS),
     Setting::new("upgrade.quiesce_timeout", "time", |all| Slot::Time(&mut all.upgrade.quiesce_timeout))
         .within(1, DAY_MS),
+    Setting::new("upgrade.trial_timeout", "time", |all| Slot::Time(&mut all.upgrade.trial_timeout)).within(1, DAY_MS),
     Setting::new("upgrade.snapshot_bytes_max", "bytes", |all| Slot::Bytes(&mut all.upgrade.snapshot_bytes_max))
         .within(1, MEMORY_BYTES),
+    Setting::new("upgrade.probation", "time", |all| Slot::Probation(&mut all.upgrade.probation)).within(1, YEAR_MS),
 ];
 
 /// Of each two the first is at most the second.

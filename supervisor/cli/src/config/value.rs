@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use teneral::trust::Profile;
 use teneral::upgrade::nearest;
+use teneral::{Probation, Watch};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines are written.
@@ -29,8 +30,11 @@ const SIZES: [(&str, u64); 4] = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 <
 #[derive(Debug)]
 pub(crate) enum Slot<'a> {
     Path(&'a mut PathBuf),
+    File(&'a mut Option<PathBuf>),
     Address(&'a mut Option<SocketAddr>),
     Time(&'a mut Duration),
+    /// A time, or `off`.
+    Probation(&'a mut Probation),
     Count(&'a mut usize),
     Bytes(&'a mut usize),
     FileBytes(&'a mut u64),
@@ -53,8 +57,10 @@ impl Slot<'_> {
     pub(crate) fn show(&self) -> String {
         match self {
             Self::Path(path) => path.display().to_string(),
+            Self::File(path) => path.as_ref().map_or_else(|| "none".to_owned(), |path| path.display().to_string()),
             Self::Address(address) => address.map_or_else(|| "none".to_owned(), |address| address.to_string()),
             Self::Time(time) => shown(**time),
+            Self::Probation(probation) => probation.watch().map_or_else(|| OFF.to_owned(), |watch| shown(watch.time)),
             Self::Count(number) | Self::Bytes(number) => number.to_string(),
             Self::FileBytes(number) => number.to_string(),
             Self::Filter(text) => (*text).clone(),
@@ -80,17 +86,19 @@ impl Slot<'_> {
     pub(crate) fn set(self, given: Given<'_>, bounds: (u64, u64)) -> Result<(), String> {
         match self {
             Self::Path(path) => *path = given.path()?,
+            Self::File(path) => *path = Some(given.path()?),
             Self::Address(address) => {
                 let wanted = "an address and a port, as in \"127.0.0.1:8080\"";
                 let text = given.text(wanted)?;
                 let read = text.parse().map_err(|_| format!("takes {wanted}, not {text:?}"))?;
                 *address = Some(read);
             }
-            Self::Time(time) => {
-                let read = time_of(given.text("a time as a text, as in \"5s\" or \"200ms\"")?)?;
-                let millis = u64::try_from(read.as_millis()).unwrap_or(u64::MAX);
-                within(millis, bounds, |ms| shown(Duration::from_millis(ms)))?;
-                *time = read;
+            Self::Time(time) => *time = given.time(bounds)?,
+            Self::Probation(probation) => {
+                *probation = match given.text("a time as a text, as in \"60s\", or \"off\"")? {
+                    OFF => Probation::Off,
+                    _ => Probation::Watch(Watch::new(given.time(bounds)?)),
+                }
             }
             Self::Count(number) => *number = sized(within(given.whole()?, bounds, |most| most.to_string())?)?,
             Self::Bytes(number) => *number = sized(within(given.bytes()?, bounds, |most| most.to_string())?)?,
@@ -132,6 +140,13 @@ impl<'a> Given<'a> {
         }
     }
 
+    fn time(self, bounds: (u64, u64)) -> Result<Duration, String> {
+        let read = time_of(self.text("a time as a text, as in \"5s\" or \"200ms\"")?)?;
+        let millis = u64::try_from(read.as_millis()).unwrap_or(u64::MAX);
+        within(millis, bounds, |ms| shown(Duration::from_millis(ms)))?;
+        Ok(read)
+    }
+
     fn whole(self) -> Result<u64, String> {
         let number = match self {
             Self::InFile(Item { node: Node::Whole(number), .. }) => u64::try_from(*number).ok(),
@@ -148,15 +163,18 @@ impl<'a> Given<'a> {
 
     fn bytes(self) -> Result<u64, String> {
         let Ok(text) = self.text("") else { return self.whole().map_err(|_| self.unlike(BYTES)) };
-        let (digits, size) = SIZES
-            .iter()
-            .find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim_end(), *size)))
-            .unwrap_or((text, 1));
-        let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(size));
-        number.ok_or_else(|| format!("takes {BYTES}, not {text:?}"))
+        bytes_of(text).ok_or_else(|| format!("takes {BYTES}, not {text:?}"))
     }
 }
 
+/// Bytes as people write them: `64 MiB`, or a number.
+pub(crate) fn bytes_of(text: &str) -> Option<u64> {
+    let (digits, size) =
+        SIZES.iter().find_map(|(unit, size)| Some((text.strip_suffix(unit)?.trim_end(), *size))).unwrap_or((text, 1));
+    digits.parse::<u64>().ok().and_then(|number| number.checked_mul(size))
+}
+
+const OFF: &str = "off";
 const BYTES: &str = "a number of bytes, or a text as in \"8 MiB\"";
 
 fn within(number: u64, (least, most): (u64, u64), show: impl Fn(u64) -> String) -> Result<u64, String> {

@@ -3,7 +3,8 @@
 //! Rounds of moves are tied to lines, not to time: round number n begins when a fixed share of the lines was sent. A
 //! quarter of the next share may be sent while the first actor is moved, which takes the time to load the code, the
 //! rest in shrinking portions while the others are. So every actor works under every version and is moved amid traffic,
-//! on a fast machine and on a slow one.
+//! on a fast machine and on a slow one. What is left when the last round has moved them is kept for its probation: a
+//! share like every other, or as many lines as it takes for a version to go wrong.
 
 use std::time::Duration;
 use tokio::sync::watch;
@@ -24,17 +25,22 @@ struct Progress {
 pub(crate) struct Flow {
     lines: u64,
     rounds: u64,
+    /// Lines that are sent up to the end of the last round.
+    moved_lines: u64,
     progress: watch::Sender<Progress>,
     allowed: watch::Sender<u64>,
     taken: std::sync::atomic::AtomicU64,
 }
 
 impl Flow {
-    /// A flow of `lines` lines with `rounds` rounds of moves in it; all up to the first round is allowed.
-    pub(crate) fn new(lines: u64, rounds: u64) -> Self {
+    /// A flow of `lines` lines with `rounds` rounds of moves in it, and at least `after_lines` after the last of them;
+    /// all up to the first round is allowed.
+    pub(crate) fn new(lines: u64, rounds: u64, after_lines: u64) -> Self {
+        let after_lines = after_lines.max(lines / (rounds + 2));
         let flow = Self {
             lines,
             rounds,
+            moved_lines: lines.saturating_sub(after_lines),
             progress: watch::Sender::new(Progress::default()),
             allowed: watch::Sender::new(0),
             taken: 0.into(),
@@ -93,14 +99,19 @@ impl Flow {
         self.allowed.send_replace(self.line_of(number + 1));
     }
 
-    /// The rounds are over: lets the rest go.
+    /// All are moved: lets the rest go.
     pub(crate) fn allow_all(&self) {
         self.allowed.send_replace(self.lines);
     }
 
+    /// Waits for the end.
+    pub(crate) async fn ended(&self) {
+        let _ = self.progress.subscribe().wait_for(|now| now.ended).await;
+    }
+
     fn line_of(&self, number: u64) -> u64 {
-        let share = u128::from(self.lines) * u128::from(number + 1) / u128::from(self.rounds + 2);
-        u64::try_from(share).unwrap_or(u64::MAX).min(self.lines)
+        let share = u128::from(self.moved_lines) * u128::from(number + 1) / u128::from(self.rounds + 1);
+        u64::try_from(share).unwrap_or(u64::MAX).min(self.moved_lines)
     }
 }
 
@@ -134,7 +145,7 @@ mod tests {
     #[tokio::test]
     async fn senders_run_a_quarter_of_a_share_ahead_of_a_round_and_the_rest_while_it_moves_actors() {
         const LINES: u64 = 2000;
-        let flow = Arc::new(Flow::new(LINES, 6));
+        let flow = Arc::new(Flow::new(LINES, 6, 0));
         let sender = tokio::spawn({
             let flow = Arc::clone(&flow);
             async move {
@@ -159,9 +170,37 @@ mod tests {
 
     #[tokio::test]
     async fn a_round_that_no_line_will_reach_begins_at_the_end() {
-        let flow = Flow::new(2000, 6);
+        let flow = Flow::new(2000, 6, 0);
         flow.end();
         flow.reach_round(5).await;
+        flow.ended().await;
         assert_eq!(flow.sent_lines(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_the_last_round_leaves_for_its_probation_is_not_sent_before_it_has_moved_all() {
+        let flow = Arc::new(Flow::new(2000, 3, 1200));
+        let sender = tokio::spawn({
+            let flow = Arc::clone(&flow);
+            async move {
+                for _ in 0..200 {
+                    flow.admit(10).await;
+                    flow.sent(10);
+                }
+                flow.end();
+            }
+        });
+        for round in 0..3 {
+            flow.reach_round(round).await;
+            flow.allow_during(round);
+            let _ = flow.progress.subscribe().wait_for(|now| now.sent_lines == 200 * (round + 2)).await;
+            flow.allow_before(round + 1);
+        }
+        tokio::task::yield_now().await;
+        assert_eq!(flow.sent_lines(), 800);
+        flow.allow_all();
+        flow.ended().await;
+        assert_eq!(flow.sent_lines(), 2000);
+        sender.await.unwrap();
     }
 }

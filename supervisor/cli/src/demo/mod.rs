@@ -1,27 +1,31 @@
 //! `teneral demo`: a log-processing service whose actors are upgraded while a real log flows through them.
 //!
-//! Eight actors, four senders, asks alongside. Every actor goes v1 -> v2 -> v3 -> v2 -> v3; v4 and v5 are turned away.
-//! In the end every message is accounted for, from logs that the runtime does not write. The layout:
+//! Eight actors, four senders, asks alongside. Every actor goes v1 -> v2 -> v3 -> v2 -> v3; v4 and v5 are turned away,
+//! and v6 is taken back while it serves. In the end every message is accounted for, from logs that the runtime does not
+//! write. The layout:
 //!
 //! * [`input`]: any file as lines, and a second counter of them
-//! * [`libraries`]: the five versions, built or found
+//! * [`libraries`]: the six versions, built or found
 //! * [`flow`]: when moves happen, and how fast lines go
 //! * [`senders`]: who sends and asks, and what they write down
 //! * [`service`]: the only module that names the actors' messages
 //! * [`moves`]: the upgrades
+//! * [`probation`]: what the last of them is held to, and what becomes of it
 //! * [`mod@run`]: all of it together, once
 //! * [`judge`]: what was lost, doubled or reordered
-//! * [`report`], [`view`]: what is shown in the end, and meanwhile
+//! * [`report`], [`shown`], [`view`]: what comes out in the end, how it is shown, and what is shown meanwhile
 
 mod flow;
 mod input;
 mod judge;
 mod libraries;
 mod moves;
+mod probation;
 mod report;
 mod run;
 mod senders;
 mod service;
+mod shown;
 mod view;
 
 use crate::failure::Failure;
@@ -44,8 +48,8 @@ const SAMPLE: &[u8] = include_bytes!("../../sample/access.log");
 /// Where the sample is kept in the repository.
 const SAMPLE_PATH: &str = "supervisor/cli/sample/access.log";
 
-/// Below this, some actor would see no line between two of its moves.
-const LINES_MIN: u64 = 2000;
+/// Below this, some actor would see no line between two of its moves, or too few on probation.
+const LINES_MIN: u64 = 14_000;
 
 /// Below this, a flood is over before the first actor is paused.
 const FLOOD_LINES_MIN: u64 = 200_000;
@@ -63,7 +67,7 @@ pub(crate) struct Options {
     /// each counted as a line.
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
-    /// How many lines to stream in all: the input is repeated, or cut, to reach it; at least 2,000, or 200,000 without
+    /// How many lines to stream in all: the input is repeated, or cut, to reach it; at least 14,000, or 200,000 without
     /// a rate [default: 2,000,000, or as many as 2 GiB hold, but not under 200,000]
     #[arg(long, value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u64).range(LINES_MIN..))]
@@ -74,7 +78,7 @@ pub(crate) struct Options {
     /// Print one JSON object instead of the table
     #[arg(long)]
     json: bool,
-    /// Where liblog_handler_v1.so to liblog_handler_v5.so lie, instead of building them
+    /// Where liblog_handler_v1.so to liblog_handler_v6.so lie, instead of building them
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
     /// Make the harness do something wrong, to see that it is found out

@@ -1,11 +1,14 @@
-//! The moves: six rounds in which all actors, one first and then the others, go to another version while lines flow.
+//! The moves: seven rounds in which all actors, one first and then the others, go to another version while lines flow.
 //!
 //! v1 -> v2 -> v3 -> v2 -> v3 are committed. v4's migration always panics; v5's panics only in this process, which has
-//! an environment variable that a rehearsal's scrubbed environment lacks. Both leave v3 serving.
+//! an environment variable that a rehearsal's scrubbed environment lacks. Both leave v3 serving. v6 is committed too,
+//! and fails on probation: the host takes it back by itself.
 
 use super::flow::Flow;
+use super::probation::{self, Probation, ProbationError};
 use super::report::{Move, Outcome};
 use super::service;
+use std::collections::BTreeSet;
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,7 +17,10 @@ use teneral::upgrade::{ActorReport, Downgrades, Outcome as Came};
 use teneral::{ActorRef, Addr, System, SystemError, UpgradeOptions};
 
 /// Where each round goes.
-pub(crate) const ROUNDS: [&str; 6] = ["2.0.0", "3.0.0", "2.0.0", "3.0.0", "4.0.0", "5.0.0"];
+pub(crate) const ROUNDS: [&str; 7] = ["2.0.0", "3.0.0", "2.0.0", "3.0.0", "4.0.0", "5.0.0", probation::VERSION];
+
+/// How many moves each actor makes: the last round's is taken back.
+pub(crate) const MOVES: usize = ROUNDS.len() + 1;
 
 /// How often a busy actor is tried again.
 const TRIES_MAX: usize = 5;
@@ -38,6 +44,8 @@ pub(crate) enum MoveError {
     Look { to: &'static str, addr: Addr, source: teneral::AskError },
     #[error("round to {to}")]
     Upgrade { to: &'static str, source: SystemError },
+    #[error("after the last round")]
+    Probation(#[from] ProbationError),
 }
 
 impl Moves {
@@ -50,10 +58,14 @@ impl Moves {
         self.done.lock().unwrap_or_else(PoisonError::into_inner).push(moved);
     }
 
-    /// Runs all rounds, each when the flow has come to it.
+    /// Runs all rounds, each when the flow has come to it, and waits until the last one is taken back.
     pub(crate) async fn run(&self, system: &System, actors: &[ActorRef], flow: &Flow) -> Result<(), MoveError> {
+        let mut followed = None;
         for (number, to) in (0..).zip(ROUNDS) {
             flow.reach_round(number).await;
+            if to == probation::VERSION {
+                followed = Some(Probation::follow(system));
+            }
             // An answer comes after everything that was accepted before: so every actor has worked under its version.
             for actor in actors {
                 let look = service::read(actor, LOOK_TIMEOUT).await;
@@ -65,7 +77,18 @@ impl Moves {
             amid_traffic(self.upgrade(system, others, to), system.runtime().events(), flow, number).await?;
             flow.allow_before(number + 1);
         }
+        flow.allow_all();
+        if let Some(probation) = followed {
+            let there = actors.iter().map(ActorRef::addr).filter(|addr| self.has_come(addr, probation::VERSION));
+            let there: BTreeSet<Addr> = there.cloned().collect();
+            probation.end(system, flow, there, |moved| self.push(moved)).await?;
+        }
         Ok(())
+    }
+
+    fn has_come(&self, addr: &Addr, to: &str) -> bool {
+        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.iter().any(|moved| moved.actor == addr.path() && moved.to == to && moved.outcome == Outcome::Committed)
     }
 
     /// Moves these actors; those that were too busy are tried again.
@@ -74,6 +97,7 @@ impl Moves {
         for _ in 0..TRIES_MAX {
             let mut options = UpgradeOptions::new();
             options.downgrades = Downgrades::Allow;
+            options.probation = teneral::Probation::Watch(probation::WATCH);
             let report = system.upgrade(left, to, options).await;
             let report = report.map_err(|source| MoveError::Upgrade { to, source })?;
             left = Vec::new();
@@ -127,6 +151,7 @@ fn moved(report: ActorReport) -> Move {
         pause_us: report.pause_us,
         snapshot_bytes: report.snapshot_bytes as u64,
         queued_at_resume: report.queued_at_resume as u64,
+        back: None,
         error: report.outcome.failure().map(|failure| format!("[{}] {}", failure.code, failure.cause)),
     }
 }

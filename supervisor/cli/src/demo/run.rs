@@ -4,8 +4,9 @@ use super::Prepared;
 use super::flow::{Flow, Pace};
 use super::input::{InputError, Streamed};
 use super::judge::{Verdict, judge};
-use super::moves::{Moves, ROUNDS};
-use super::report::{AsksPart, Check, InputPart, Paced, Pauses, Report, Run};
+use super::moves::{MOVES, Moves, ROUNDS};
+use super::probation;
+use super::report::{AsksPart, Check, InputPart, Paced, Pauses, ProbationPart, Report, Run};
 use super::senders::{self, Asks, SENDERS, Sabotage, SendError, Sender, SendersLog};
 use super::service::{self, KIND};
 use super::view::{ActorLine, Frame, View};
@@ -86,7 +87,8 @@ impl Service {
     /// Lines, asks and moves, all at once, to their end.
     async fn serve(&self, prepared: &Prepared) -> Done {
         let began = Instant::now();
-        let flow = Arc::new(Flow::new(prepared.lines, ROUNDS.len() as u64));
+        let probation_lines = ACTORS as u64 * probation::LINES_PER_ACTOR;
+        let flow = Arc::new(Flow::new(prepared.lines, ROUNDS.len() as u64, probation_lines));
         let (moves, asks) = (Arc::new(Moves::default()), Arc::new(Asks::default()));
         let view = self.view(&flow, &moves);
         let mut broken = Vec::new();
@@ -159,7 +161,7 @@ impl Service {
                 sent_lines: flow.sent_lines(),
                 lines: flow.lines(),
                 moves_done: done.len(),
-                moves: ROUNDS.len() * ACTORS,
+                moves: MOVES * ACTORS,
                 actors: actors.iter().map(actor_line).collect(),
                 last: done.last().map_or_else(String::new, ToString::to_string),
             }
@@ -203,6 +205,7 @@ impl Service {
             messages: verdict.into(),
             handled_by_version,
             asks: done.asks,
+            probation: ProbationPart::of(&upgrades),
             pause_us: Pauses::of(&upgrades),
             upgrades,
             check: Check {

@@ -4,16 +4,18 @@
 //! behind its version (`0.1.0+dev.3`), one more than the highest of the store. What refuses a build, an actor or a
 //! migration is said, and who served serves on.
 
-use super::example::typed;
 use super::saying::Saying;
 use crate::cargo::Library;
 use crate::failure::Failure;
+use crate::host::apply::{SYSTEM, WantedActor, actors_of};
 use crate::serve::of_system;
 use semver::Version;
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use teneral::contract::spell::typed;
 use teneral::upgrade::report::{Now, Outcome};
 use teneral::upgrade::{ActorReport, Downgrades, StateMode};
 use teneral::{ActorOptions, Addr, Admission, Launch, Release, System, SystemError, UpgradeOptions, digest_of};
@@ -36,8 +38,10 @@ pub(super) enum Round {
 /// See the module.
 pub(super) struct Host {
     pub(super) system: System,
-    /// What an actor is started from, as JSON.
+    /// What an actor is started from that no file names, as JSON.
     pub(super) args: String,
+    /// The workspace, whose file may name actors.
+    pub(super) root: PathBuf,
     pub(super) upgrade: UpgradeOptions,
     pub(super) says: Saying,
 }
@@ -90,7 +94,7 @@ impl Host {
         libraries.iter().all(is_known)
     }
 
-    fn refused(&self, error: &SystemError) -> Failure {
+    pub(super) fn refused(&self, error: &SystemError) -> Failure {
         Failure::new(error.code(), error, self.who_serves(), error.hint())
     }
 
@@ -126,8 +130,17 @@ impl Host {
                 Err(error) => self.says.failure(&self.refused(&error))?,
             }
         }
+        let wanted = match actors_of(&self.root) {
+            Ok(wanted) => wanted,
+            // As long as nobody can read who is wanted, nobody is started.
+            Err(failure) => {
+                self.says.failure(&failure.standing(self.who_serves()))?;
+                Some(Vec::new())
+            }
+        };
+        self.name_others(&heads, wanted.as_deref())?;
         for (kind, version) in &heads {
-            if self.take(kind, version).await? == Round::Full {
+            if self.take(kind, version, wanted.as_deref()).await? == Round::Full {
                 return Ok(Round::Full);
             }
             if let Err(error) = self.system.set_default(kind, &version.to_string()) {
@@ -173,9 +186,21 @@ impl Host {
         Ok(())
     }
 
-    /// Has a kind's actors run a version: who runs goes to it, who is down is brought back first, and a kind that has
-    /// nobody gets one.
-    async fn take(&self, kind: &str, version: &Version) -> Result<Round, Failure> {
+    /// Names actors of the file whose kind nobody builds here.
+    fn name_others(&self, heads: &BTreeMap<String, Version>, wanted: Option<&[WantedActor]>) -> Result<(), Failure> {
+        let unknown = |wanted: &&WantedActor| !heads.contains_key(wanted.addr.kind());
+        let others = wanted.unwrap_or_default().iter().filter(unknown);
+        let others: Vec<&str> = others.map(|wanted| wanted.addr.path()).collect();
+        if heads.is_empty() || others.is_empty() {
+            return Ok(());
+        }
+        let text = format!("of {SYSTEM}, this workspace does not build the kind of {}", others.join(", "));
+        self.says.event("not_built", json!({ "actors": others }), &text)
+    }
+
+    /// Has a kind's actors run a version: who runs goes to it, who is down is brought back first, and whom the file
+    /// names is started. Without a file, a kind that has nobody gets one.
+    async fn take(&self, kind: &str, version: &Version, wanted: Option<&[WantedActor]>) -> Result<Round, Failure> {
         let defined = match self.system.definitions() {
             Ok(defined) => defined,
             Err(error) => return self.says.failure(&self.refused(&error)).map(|()| Round::Done),
@@ -186,8 +211,20 @@ impl Host {
             }
         }
         let actors: Vec<_> = self.system.actors().into_iter().filter(|actor| actor.addr().kind() == kind).collect();
-        if actors.is_empty() && !defined.iter().any(|defined| defined.addr.kind() == kind) {
-            return self.start(kind, version).await;
+        let nobody = actors.is_empty() && !defined.iter().any(|defined| defined.addr.kind() == kind);
+        let missing = match wanted {
+            None if nobody => vec![(format!("{kind}/{KEY}"), self.args.clone())],
+            None => Vec::new(),
+            Some(wanted) => {
+                let of_kind = wanted.iter().filter(|wanted| wanted.addr.kind() == kind);
+                let missing = of_kind.filter(|wanted| !defined.iter().any(|defined| defined.addr == wanted.addr));
+                missing.map(|wanted| (wanted.addr.path().to_owned(), wanted.args.to_string())).collect()
+            }
+        };
+        for (addr, args) in missing {
+            if self.start(&addr, version, &args).await? == Round::Full {
+                return Ok(Round::Full);
+            }
         }
         for actor in actors {
             if actor.info().version != *version && self.upgrade(&actor, version).await? == Round::Full {
@@ -197,10 +234,9 @@ impl Host {
         Ok(Round::Done)
     }
 
-    async fn start(&self, kind: &str, version: &Version) -> Result<Round, Failure> {
+    async fn start(&self, addr: &str, version: &Version, args: &str) -> Result<Round, Failure> {
         let launch = Launch { version: Some(version.clone()), options: ActorOptions::permanent() };
-        let addr = format!("{kind}/{KEY}");
-        match self.system.define_json(addr.as_str(), launch, &self.args).await {
+        match self.system.define_json(addr, launch, args).await {
             Ok(actor) => {
                 let provider = actor.provider();
                 let messages = &provider.manifest().messages;
@@ -217,8 +253,10 @@ impl Host {
             }
             Err(error) if error.code() == FULL => Ok(Round::Full),
             Err(error) => {
-                let hint =
-                    format!("give it what it starts from: teneral actor start {addr} JSON, or teneral dev --args JSON");
+                let hint = format!(
+                    "say what it starts from: {}; or args in {SYSTEM}, or teneral dev --args JSON",
+                    error.hint()
+                );
                 let hint = if matches!(error.code(), "SYS-JSON" | "SYS-ARGS") { hint } else { error.hint() };
                 self.says.failure(&Failure::new(error.code(), &error, self.who_serves(), hint)).map(|()| Round::Done)
             }
@@ -272,6 +310,7 @@ fn not_taken(report: &ActorReport) -> Option<Failure> {
     let now = match now {
         Now::Serving { version, .. } => format!("{version} serves on, with its state"),
         Now::Replaced { version, .. } => format!("{version} serves, begun anew"),
+        Now::Held { version, .. } => format!("{version} is paused, with its state and its messages"),
         Now::Stopped => "the actor is stopped".to_owned(),
     };
     let error = NotTaken { addr, from, to, how, cause: &failure.cause };
@@ -292,7 +331,7 @@ fn ladder(addr: &Addr, schema: u32, to: &Version) -> String {
 }
 
 /// The number behind a version.
-fn build_of(version: &Version) -> Option<u64> {
+pub(super) fn build_of(version: &Version) -> Option<u64> {
     let (before, number) = version.build.rsplit_once('.')?;
     if before == "dev" || before.ends_with(".dev") { number.parse().ok() } else { None }
 }

@@ -2,14 +2,15 @@
 //!
 //! * `sources`: what was saved, and whether a library is made of it
 //! * `host`: actors and what they run: a build is pushed, and every actor of its kind goes to it with its state
-//! * `saying`: what the author reads, or a program; `example`: messages that can be typed
+//! * `shelf`: which builds are kept
+//! * `saying`: what the author reads, or a program
 //!
 //! What goes wrong is said and waited out: the code that served serves on, and the next save is another try. At a
 //! signal the host stops in order; the next `teneral dev` goes on with the states.
 
-mod example;
 mod host;
 mod saying;
+mod shelf;
 mod sources;
 
 use crate::cargo::{CargoError, Library, Workspace};
@@ -34,7 +35,7 @@ use teneral::trust::Profile;
 pub(crate) struct Dev {
     #[command(flatten)]
     flags: Flags,
-    /// Start arguments of the actor that is started for a kind that has none
+    /// Start arguments of the actor that is started for a kind that has none, where no system.toml names any
     #[arg(long, value_parser = json, value_name = "JSON", default_value = "{}")]
     args: Value,
     /// Print one JSON object a line
@@ -100,7 +101,8 @@ async fn develop(options: &Dev, serving: &Serving, workspace: Workspace) -> Resu
     let listening = Listening::begin(&system, serving).await?;
     let changes = Changes::watch(&workspace.root)?;
     let upgrade = serving.options().upgrade;
-    let host = Host { system: system.clone(), args: options.args.to_string(), upgrade, says };
+    let (args, root) = (options.args.to_string(), workspace.root.clone());
+    let host = Host { system: system.clone(), args, root, upgrade, says };
     system.enter(Phase::Starting);
     let done = tokio::select! {
         never = socket.serve(system.routes()) => match never {},
@@ -165,6 +167,7 @@ async fn rounds(host: &Host, workspace: Workspace, mut changes: Changes) -> Resu
             host.too_few_libraries()?;
         }
         first = false;
+        host.sweep()?;
         changes.forget();
         host.says.note("waiting", "waiting for the next save")?;
         // What was saved during the build waited for cargo, and from here on for this host.

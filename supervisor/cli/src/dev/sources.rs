@@ -6,6 +6,7 @@
 
 use crate::cargo::Library;
 use crate::failure::Failure;
+use crate::host::apply::SYSTEM;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,6 +75,7 @@ impl Sources {
         let named = |name: &str| path.file_name() == Some(OsStr::new(name));
         named("Cargo.toml")
             || named("schemas.lock")
+            || path == self.root.join(SYSTEM)
             || self.inputs.as_ref().map_or_else(is_rust, |of| of.contains(path))
     }
 }

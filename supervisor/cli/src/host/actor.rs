@@ -1,20 +1,22 @@
 //! `teneral actor`: start, stop, look at and speak to actors.
 
+use super::down::downs;
+use super::probation::{on_probation, phase};
+use super::several::{self, Ask, Who};
 use super::watch::{self, Next};
-use super::{Host, Span, Why, json as parsed, or_dash, selector};
+use super::{Host, Span, Why, json as parsed, lasting, or_dash, selector};
 use crate::failure::Failure;
-use crate::output::{json_lines, print, print_json, print_on};
+use crate::output::{json_lines, print_json, print_on};
 use crate::table::{Layout, columns, columns_on};
+use clap::ValueEnum;
 use semver::Version;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::num::NonZeroU64;
 use std::process::ExitCode;
-use teneral::Addr;
 use teneral::api::client::part;
-use teneral::api::wire::{ActorView, Named, Pause, Say, Start, Stop};
+use teneral::api::wire::{self, ActorView, Down, HasStopped, Lost, Named, Pause, Restart, Say, Start, Stop};
 use teneral::api::{ApiError, Client, Watch};
-use teneral::upgrade::nearest;
+use teneral::{Addr, OnProbation};
 
 /// What to do with actors.
 #[derive(Debug, clap::Subcommand)]
@@ -27,8 +29,8 @@ pub(crate) enum Command {
     Start(StartOptions),
     /// Stop an actor; its state, and that it was ever started, are forgotten
     Stop(StopOptions),
-    /// Begin an actor anew on the version that it runs, from its start arguments; one that is down is brought back
-    Restart(WhoOptions),
+    /// Begin an actor again on the version that it runs, with its state; one that is down is brought back
+    Restart(RestartOptions),
     /// Hold an actor: what is sent to it waits; a second time prolongs it
     Pause(PauseOptions),
     /// Let an actor go on that was held by `actor pause`
@@ -55,26 +57,6 @@ pub(crate) struct List {
     /// Go on with a row for each actor that changes, until ^C
     #[arg(long, short = 'w')]
     watch: bool,
-    #[command(flatten)]
-    host: Host,
-}
-
-/// A kind that has no actors.
-#[derive(Debug, thiserror::Error)]
-#[error("no actor of kind {0}")]
-struct Nobody(String);
-
-/// Which actors a verb is for: one, or all of a kind.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Who {
-    /// The actor, as kind/key
-    #[arg(required_unless_present = "selector")]
-    actor: Option<Addr>,
-    /// All actors of a kind, one after the other; who fails keeps nobody else
-    #[arg(long, short = 'l', value_name = "kind=KIND", value_parser = selector, conflicts_with = "actor")]
-    selector: Option<String>,
-    #[command(flatten)]
-    why: Why,
     #[command(flatten)]
     host: Host,
 }
@@ -117,6 +99,31 @@ pub(crate) struct StartOptions {
 pub(crate) struct StopOptions {
     #[command(flatten)]
     who: Who,
+    /// Stop several without asking
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+/// Which actors to begin again, and from what.
+#[derive(Debug, clap::Args)]
+pub(crate) struct RestartOptions {
+    #[command(flatten)]
+    who: Who,
+    /// From what it begins
+    #[arg(long, value_enum, default_value = "keep")]
+    state: BeginFrom,
+    /// Give several states up without asking
+    #[arg(long, short = 'y')]
+    yes: bool,
+}
+
+/// From what an actor begins again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum BeginFrom {
+    /// From its state as it is, or as it was kept; refused, and the actor as it was, where its code cannot save it
+    Keep,
+    /// From its start arguments: the state is given up
+    Init,
 }
 
 /// Whom to hold, and how long.
@@ -125,7 +132,7 @@ pub(crate) struct PauseOptions {
     #[command(flatten)]
     who: Who,
     /// How long at most: then it goes on by itself
-    #[arg(long, value_name = "TIME", default_value = "30s")]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = lasting)]
     max: Span,
 }
 
@@ -134,7 +141,7 @@ pub(crate) struct PauseOptions {
 pub(crate) struct SayOptions {
     /// The actor, as kind/key
     actor: Addr,
-    /// The message's name, as `teneral artifact inspect` lists it
+    /// The message's name, as `teneral kind show KIND` lists it
     message: String,
     /// Its fields
     #[arg(value_parser = parsed, value_name = "JSON", default_value = "{}")]
@@ -155,12 +162,14 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
         Command::Show(options) => show(&options),
         Command::Start(options) => start(options),
         Command::Stop(options) => stop(options),
-        Command::Restart(WhoOptions { who }) => care(&who, "restart", |actor, reason| json!(Named { actor, reason })),
+        Command::Restart(options) => restart(options),
         Command::Pause(PauseOptions { who, max }) => {
-            let max_ms = max.millis();
-            care(&who, "pause", |actor, reason| json!(Pause { actor, max_ms, reason }))
+            let max_ms = NonZeroU64::new(max.millis()).unwrap_or(NonZeroU64::MIN);
+            care(&who, "pause", None, |actor, reason| json!(Pause { actor, max_ms, reason }))
         }
-        Command::Resume(WhoOptions { who }) => care(&who, "resume", |actor, reason| json!(Named { actor, reason })),
+        Command::Resume(WhoOptions { who }) => {
+            care(&who, "resume", None, |actor, reason| json!(Named { actor, reason }))
+        }
         Command::Tell(options) => tell(options),
         Command::Ask(options) => ask(options),
         Command::Watch(options) => watch::run(&options),
@@ -180,7 +189,11 @@ fn list(options: &List) -> Result<ExitCode, Failure> {
         return options.host.watch("/v1/events", async |client, watch| list_on(options, &client, watch).await);
     }
     let actors = options.host.call(async |client| listed(options, &client).await)?;
-    options.host.print(&actors, |actors| columns(&rows(actors, Some(HEAD))))
+    options.host.print(&actors, |actors| {
+        let down: Vec<Down> = actors.iter().filter_map(|view| view.down.clone()).collect();
+        let on: Vec<OnProbation> = actors.iter().filter_map(|view| view.probation.clone()).collect();
+        columns(&rows(actors, Some(HEAD))) + &downs(down.len(), &down) + &on_probation(on.len(), &on)
+    })
 }
 
 async fn listed(List { kind, selector, .. }: &List, client: &Client) -> Result<Vec<ActorView>, ApiError> {
@@ -222,7 +235,9 @@ async fn list_on(options: &List, client: &Client, mut watch: Watch) -> Result<Ex
         let now = listed(options, client).await?;
         let gone = before.iter().filter(|old| !now.iter().any(|view| view.actor == old.actor));
         let gone = gone.map(|old| ActorView { status: "gone".to_owned(), running: None, desired: None, ..old.clone() });
-        let is_as_before = |view: &ActorView| before.iter().any(|old| is_same(old, view));
+        let is_as_before = |view: &ActorView| {
+            before.iter().any(|old| is_same(old, view) && (!options.host.json || is_judged_the_same(old, view)))
+        };
         let changed: Vec<ActorView> = now.iter().filter(|view| !is_as_before(view)).cloned().chain(gone).collect();
         before = now;
         if !changed.is_empty()
@@ -242,6 +257,12 @@ fn is_same(old: &ActorView, new: &ActorView) -> bool {
         && counts(old) == counts(new)
 }
 
+/// Whether it is on the same probation, and as well. The table has no column for it.
+fn is_judged_the_same(old: &ActorView, new: &ActorView) -> bool {
+    let phase = |view: &ActorView| view.probation.as_ref().map(|on| (on.upgrade.clone(), on.phase.clone()));
+    phase(old) == phase(new)
+}
+
 fn show(Show { actor, host }: &Show) -> Result<ExitCode, Failure> {
     let path = format!("/v1/actors/{}", part(actor.path()));
     let view: ActorView = host.call(async |client| client.get(&path).await)?;
@@ -250,15 +271,18 @@ fn show(Show { actor, host }: &Show) -> Result<ExitCode, Failure> {
 
 fn described(view: &ActorView) -> String {
     let children: Vec<&str> = view.children.iter().map(Addr::path).collect();
-    let status = match view.detail.as_str() {
-        "" => view.status.clone(),
-        detail => format!("{} ({detail})", view.status),
+    let status = match (view.detail.as_str(), &view.down) {
+        ("", _) | (_, Some(_)) => view.status.clone(),
+        (detail, None) => format!("{} ({detail})", view.status),
     };
+    let probation = view.probation.as_ref().map(|on| format!("for {}, {}", on.upgrade, phase(on)));
     let rows = [
         ("actor", view.actor.to_string()),
         ("status", status),
         ("desired", or_dash(view.desired.as_ref())),
         ("running", or_dash(view.running.as_ref())),
+        ("default", or_dash(view.default.as_ref())),
+        ("probation", or_dash(probation)),
         ("state", view.schema.map_or_else(|| "-".to_owned(), |schema| format!("schema {schema}"))),
         ("upgrades", view.generation.to_string()),
         ("queued", format!("{} messages, {} bytes", view.queued_messages, view.queued_bytes)),
@@ -269,7 +293,11 @@ fn described(view: &ActorView) -> String {
         ("parent", or_dash(view.parent.as_ref())),
         ("children", if children.is_empty() { "-".to_owned() } else { children.join(", ") }),
     ];
-    columns(&rows.map(|(name, value)| vec![name.to_owned(), value]))
+    let mut rows: Vec<(&str, String)> = rows.into();
+    if let Some(Down { code, cause, hint, .. }) = view.down.clone() {
+        rows.splice(2..2, [("code", code), ("cause", cause), ("hint", hint)]);
+    }
+    columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
 }
 
 fn start(StartOptions { actor, args, version, why, host }: StartOptions) -> Result<ExitCode, Failure> {
@@ -278,60 +306,39 @@ fn start(StartOptions { actor, args, version, why, host }: StartOptions) -> Resu
     host.print(&view, |view| format!("{} runs {}\n", view.actor, or_dash(view.running.as_ref())))
 }
 
-fn stop(StopOptions { mut who }: StopOptions) -> Result<ExitCode, Failure> {
+fn stop(StopOptions { mut who, yes }: StopOptions) -> Result<ExitCode, Failure> {
     let timeout_ms = who.host.waits().millis();
     let body = |actor, reason| json!(Stop { actor, reason, timeout_ms });
-    each(&who, "stop", body, |actor, stopped: &Value| match stopped["cut_off"].as_bool() {
-        Some(true) => format!("{actor} was cut off: its turn did not end in time\n"),
-        _ => format!("{actor} has stopped\n"),
+    let ask = Ask { about: "to be stopped: their states, and that they were ever started, are forgotten", yes };
+    several::each(&who, "stop", Some(&ask), body, |actor, stopped: &HasStopped| {
+        let HasStopped { cut_off, lost: Lost { handled, queued_messages, defined }, .. } = stopped;
+        let mut lost = vec![match handled {
+            Some(handled) => format!("its state after {handled} messages"),
+            None => "what was kept of its state".to_owned(),
+        }];
+        lost.extend((*queued_messages > 0).then(|| format!("{queued_messages} messages that waited (dead letters)")));
+        lost.extend(defined.then(|| "that it comes back with the host".to_owned()));
+        let end = if *cut_off { "was cut off: its turn did not end in time" } else { "has stopped" };
+        format!("{actor} {end}; lost: {}\n", lost.join(", "))
     })
+}
+
+fn restart(RestartOptions { who, state, yes }: RestartOptions) -> Result<ExitCode, Failure> {
+    let from = match state {
+        BeginFrom::Keep => wire::BeginFrom::Keep,
+        BeginFrom::Init => wire::BeginFrom::Init,
+    };
+    let ask = Ask { about: "to begin from their start arguments: their states are forgotten", yes };
+    let ask = (state == BeginFrom::Init).then_some(&ask);
+    care(&who, "restart", ask, |actor, reason| json!(Restart { actor, state: Some(from), reason }))
 }
 
 /// Has the host do something with actors, and shows what each is afterwards.
-fn care(who: &Who, act: &str, body: impl Fn(Addr, String) -> Value) -> Result<ExitCode, Failure> {
-    each(who, act, body, |_, view: &ActorView| {
+fn care(who: &Who, act: &str, ask: Option<&Ask>, body: impl Fn(Addr, String) -> Value) -> Result<ExitCode, Failure> {
+    several::each(who, act, ask, body, |_, view: &ActorView| {
         let detail = if view.detail.is_empty() { String::new() } else { format!(" {}", view.detail) };
         format!("{} is {}{detail}, {} messages wait\n", view.actor, view.status, view.queued_messages)
     })
-}
-
-/// Has the host do something with one actor, or with all of a kind, one after the other.
-fn each<T: Serialize + DeserializeOwned>(
-    Who { actor, selector, why, host }: &Who,
-    act: &str,
-    body: impl Fn(Addr, String) -> Value,
-    people: impl Fn(&Addr, &T) -> String,
-) -> Result<ExitCode, Failure> {
-    let path = format!("/v1/actors/{act}");
-    let ask = |actor: &Addr| -> Result<T, Failure> {
-        let body = body(actor.clone(), why.reason.clone());
-        host.call(async |client| client.post(&path, &body).await)
-    };
-    let Some(kind) = selector else {
-        let Some(actor) = actor else { return Ok(ExitCode::SUCCESS) };
-        return host.print(&ask(actor)?, |done| people(actor, done));
-    };
-    let all: Vec<ActorView> = host.call(async |client| client.get("/v1/actors").await)?;
-    let (of_kind, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|view| view.actor.kind() == kind);
-    if of_kind.is_empty() {
-        let hint = nearest::hint(kind, others.iter().map(|view| view.actor.kind()));
-        return Err(Failure::new("SYS-NOBODY", &Nobody(kind.clone()), "nothing was done", hint).usage());
-    }
-    let (mut done, mut failed) = (Vec::new(), None);
-    for ActorView { actor, .. } in of_kind {
-        match ask(&actor) {
-            Ok(answer) if host.json => done.push(answer),
-            Ok(answer) => print(people(&actor, &answer))?,
-            Err(failure) => {
-                eprintln!("{failure}");
-                failed = Some(failure.exit_code());
-            }
-        }
-    }
-    if host.json {
-        print_json(&done)?;
-    }
-    Ok(failed.unwrap_or(ExitCode::SUCCESS))
 }
 
 fn said(SayOptions { actor, message, body, why, host }: SayOptions) -> (Host, Say) {

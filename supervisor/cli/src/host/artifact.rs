@@ -1,23 +1,26 @@
 //! `teneral artifact push` and `list`: what a host's store holds.
 
-use super::{Host, Why};
+use super::{Host, OfVersion, Why};
 use crate::failure::Failure;
 use crate::output::print;
-use crate::table::{columns, grouped};
+use crate::table::{columns, grouped, harmless};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use semver::Version;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use teneral::Release;
-use teneral::api::wire::{OLDER_HEADER, RELEASE_HEADER, RemoveArtifact, SIGNATURE_HEADER};
+use teneral::api::client::part;
+use teneral::api::wire::{ArtifactDetail, OLDER_HEADER, Pardoned, RELEASE_HEADER, RemoveArtifact, SIGNATURE_HEADER};
 use teneral::trusted::read_beside;
+use teneral::{Digest, Manifest, Release};
 
 /// What to bring.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Push {
-    /// The libraries, each with FILE.release and FILE.release.minisig beside it; none of their code runs
+    /// The libraries, each with FILE.release and FILE.release.minisig beside it; none of their code runs. Those of one
+    /// kind go in by their versions, the lowest first
     #[arg(required = true)]
     files: Vec<PathBuf>,
     /// Let a version in that is below the highest that was ever here
@@ -36,49 +39,98 @@ pub(crate) struct List {
     host: Host,
 }
 
-/// What to take away.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Remove {
-    /// The kind
-    kind: String,
-    /// Its version
-    version: Version,
-    #[command(flatten)]
-    why: Why,
-    #[command(flatten)]
-    host: Host,
+/// Takes a version out of the host's quarantine.
+///
+/// # Errors
+/// [`Failure`]: what the host says.
+pub(crate) fn pardon(OfVersion { kind, version, why, host }: &OfVersion) -> Result<ExitCode, Failure> {
+    let body = RemoveArtifact { kind: kind.clone(), version: version.clone(), reason: why.reason.clone() };
+    let done: Pardoned = host.call(async |client| client.post("/v1/artifacts/pardon", &body).await)?;
+    host.print(&done, |Pardoned { why, .. }| match why {
+        Some(why) => format!("{kind} {version} is out of quarantine, where it was since {}\n", harmless(why)),
+        None => format!("{kind} {version} is in no quarantine\n"),
+    })
 }
 
 /// Takes an artifact out of the host's store.
 ///
 /// # Errors
 /// [`Failure`]: what the host says, above all who needs it.
-pub(crate) fn remove(Remove { kind, version, why, host }: &Remove) -> Result<ExitCode, Failure> {
+pub(crate) fn remove(OfVersion { kind, version, why, host }: &OfVersion) -> Result<ExitCode, Failure> {
     let body = RemoveArtifact { kind: kind.clone(), version: version.clone(), reason: why.reason.clone() };
     let removed: Release = host.call(async |client| client.post("/v1/artifacts/remove", &body).await)?;
     host.print(&removed, |removed| format!("{kind} {version} is removed, sha256 {}\n", removed.sha256))
 }
 
-/// Brings libraries into the host's store, one after the other.
+/// What a version of the host's store says of itself.
+///
+/// # Errors
+/// [`Failure`]: what the host says.
+pub(crate) fn inspect(host: &Host, kind: &str, version: &Version) -> Result<ArtifactDetail, Failure> {
+    let path = format!("/v1/kinds/{}/{}", part(kind), part(&version.to_string()));
+    host.call(async |client| client.get(&path).await)
+}
+
+/// The same of an artifact by its digest.
+///
+/// # Errors
+/// As [`inspect`].
+pub(crate) fn inspect_digest(host: &Host, digest: Digest) -> Result<ArtifactDetail, Failure> {
+    host.call(async |client| client.get(&format!("/v1/artifacts/{digest}")).await)
+}
+
+/// Brings libraries into the host's store, one after the other, those of a kind by their versions.
 ///
 /// # Errors
 /// [`Failure`]: a file cannot be read; what the host says. Those before it are in the store.
 pub(crate) fn push(Push { files, allow_older, why, host }: &Push) -> Result<ExitCode, Failure> {
     let host = &host.because(why);
     let age = if *allow_older { Age::Any } else { Age::NotOlder };
-    let mut pushed = Vec::with_capacity(files.len());
-    for file in files {
-        let release = bring(file, host, age).map_err(|failure| match pushed.len() {
-            0 => failure,
-            before => failure.standing(format!("those before it are in the store: {before} of {}", files.len())),
-        })?;
-        if !host.json {
-            let Release { kind, version, sha256, .. } = &release;
+    let mut pushed: Vec<Release> = Vec::with_capacity(files.len());
+    let mut failed = None;
+    for file in in_order(files) {
+        match bring(file, host, age) {
+            Ok(release) => pushed.push(release),
+            Err(failure) => {
+                failed = Some(failure);
+                break;
+            }
+        }
+        if let (false, Some(Release { kind, version, sha256, .. })) = (host.json, pushed.last()) {
             print(format_args!("{kind} {version} is in the store, sha256 {sha256}\n"))?;
         }
-        pushed.push(release);
     }
-    if host.json { host.print(&pushed, |_| String::new()) } else { Ok(ExitCode::SUCCESS) }
+    // Also when one failed: whoever asked has to know what is there now.
+    if host.json {
+        host.print(&pushed, |_| String::new())?;
+    }
+    match (failed, pushed.len()) {
+        (None, _) => Ok(ExitCode::SUCCESS),
+        (Some(failure), 0) => Err(failure),
+        (Some(failure), before) => {
+            Err(failure.standing(format!("those before it are in the store: {before} of {}", files.len())))
+        }
+    }
+}
+
+/// The files as they were typed, but those of one kind by their versions: a lower one after a higher is refused. What
+/// says nothing of itself stays where it is, and is refused there.
+fn in_order(files: &[PathBuf]) -> Vec<&Path> {
+    let mut ordered: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
+    let mut places: BTreeMap<String, Vec<(usize, Version)>> = BTreeMap::new();
+    for (place, file) in files.iter().enumerate() {
+        if let Some(Manifest { kind, version, .. }) = crate::artifact::manifest(file) {
+            places.entry(kind).or_default().push((place, version));
+        }
+    }
+    for mut of_kind in places.into_values() {
+        let free: Vec<usize> = of_kind.iter().map(|(place, _)| *place).collect();
+        of_kind.sort_by(|(_, one), (_, other)| one.cmp(other));
+        for (free, (place, _)) in free.into_iter().zip(of_kind) {
+            ordered[free] = &files[place];
+        }
+    }
+    ordered
 }
 
 /// Which versions are brought.

@@ -1,24 +1,27 @@
 //! `teneral kind`: what there is of a kind, and which version new actors get.
 
-use super::{Host, Why, or_dash};
+use super::down::downs;
+use super::probation::on_probation;
+use super::{Host, OfVersion, or_dash, when};
 use crate::failure::Failure;
-use crate::table::{columns, words};
-use semver::Version;
+use crate::table::{columns, harmless, words};
 use serde_json::Value;
 use std::process::ExitCode;
 use teneral::Addr;
 use teneral::api::client::part;
-use teneral::api::wire::{KindDetail, KindView, SetDefault};
+use teneral::api::wire::{ImageView, KindDetail, KindView, MessageDetail, Refusal, SetDefault, VersionDetail};
+use teneral::contract::spell::spelled;
 
 /// What to do with kinds.
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
     /// List the kinds: their default, their versions, and what runs
     List(List),
-    /// Show a kind: each version with its digest, who signed it, when it came, its schema, and who runs it
+    /// Show a kind: each version with its digest, who signed it, when it came, and who runs it; and what it
+    /// understands: its start arguments, its state, its messages and their replies, with their fields and types
     Show(ShowOptions),
     /// Name the version that new actors of a kind get
-    SetDefault(SetDefaultOptions),
+    SetDefault(OfVersion),
 }
 
 /// Which host.
@@ -37,19 +40,6 @@ pub(crate) struct ShowOptions {
     host: Host,
 }
 
-/// Which version.
-#[derive(Debug, clap::Args)]
-pub(crate) struct SetDefaultOptions {
-    /// The kind
-    kind: String,
-    /// Its version
-    version: Version,
-    #[command(flatten)]
-    why: Why,
-    #[command(flatten)]
-    host: Host,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -62,7 +52,7 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
             let detail: KindDetail = host.call(async |client| client.get(&path).await)?;
             host.print(&detail, shown)
         }
-        Command::SetDefault(SetDefaultOptions { kind, version, why, host }) => {
+        Command::SetDefault(OfVersion { kind, version, why, host }) => {
             let host = host.because(&why);
             let body = SetDefault { kind, version };
             let done: Value = host.call(async |client| client.post("/v1/kinds/set-default", &body).await)?;
@@ -74,11 +64,6 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
 fn shown(detail: &KindDetail) -> String {
     let head = ["VERSION", "DEFAULT", "SCHEMA", "PUSHED", "SIGNED BY", "RUNNING", "DEFINED", "SHA256"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    let names = |actors: &[Addr]| match actors {
-        [] => "-".to_owned(),
-        [one, two, three, more @ ..] if !more.is_empty() => format!("{one},{two},{three} and {} more", more.len()),
-        few => few.iter().map(Addr::path).collect::<Vec<_>>().join(","),
-    };
     rows.extend(detail.versions.iter().map(|version| {
         let signer = match (&version.trusted_as, &version.signer) {
             (Some(name), Some(_)) => name.clone(),
@@ -90,27 +75,91 @@ fn shown(detail: &KindDetail) -> String {
             version.version.to_string(),
             default.to_owned(),
             version.schema.to_string(),
-            or_dash(version.pushed),
+            when(version.pushed),
             signer,
             names(&version.running),
             names(&version.defined),
             version.sha256.to_string(),
         ]
     }));
+    let mut text = words(&rows);
+    for version in &detail.versions {
+        text.push_str(&format!("\n{} {}\n", harmless(&detail.kind), version.version));
+        if let Some(Refusal { code, cause, .. }) = &version.refused {
+            text.push_str(&format!("  is not loaded any more: [{code}] {}\n", harmless(cause)));
+        }
+        text.push_str(&held(version));
+        if !version.on_probation.is_empty() {
+            text.push_str(&format!("  on probation: {}\n", names(&version.on_probation)));
+        }
+        text.push_str(&understood(version));
+    }
+    text
+}
+
+/// Who keeps a version's library in the process.
+fn held(VersionDetail { image, running, .. }: &VersionDetail) -> String {
+    let Some(ImageView { holders, upgrades, instances_before }) = image else { return "  not loaded\n".to_owned() };
+    let actors = running.len();
+    let mut by = Vec::new();
+    if actors > 0 {
+        by.push(format!("{actors} actor{}", if actors == 1 { "" } else { "s" }));
+    }
+    by.extend(upgrades.iter().map(|id| format!("upgrade {id}")));
+    if !instances_before.is_empty() {
+        by.push(format!("the instance before of {}, on probation", names(instances_before)));
+    }
+    match (holders, by.is_empty()) {
+        (0, _) => {
+            "  loaded, and retired: nobody uses it; its memory comes back with a restart of the host\n".to_owned()
+        }
+        // A handle that a service keeps of an actor that has stopped, or a thread that hangs in its code.
+        (_, true) => {
+            "  loaded, held by no actor and no upgrade, but by who keeps a handle or hangs in its code\n".to_owned()
+        }
+        _ => format!("  loaded, held by {}\n", by.join(", ")),
+    }
+}
+
+fn names(actors: &[Addr]) -> String {
+    match actors {
+        [] => "-".to_owned(),
+        [one, two, three, more @ ..] if !more.is_empty() => format!("{one},{two},{three} and {} more", more.len()),
+        few => few.iter().map(Addr::path).collect::<Vec<_>>().join(","),
+    }
+}
+
+/// What a version understands, a line each.
+fn understood(VersionDetail { args, state, schema, messages, .. }: &VersionDetail) -> String {
+    let mut rows = Vec::new();
+    let mut row = |what: &str, name: String, shape: String| rows.push(vec![format!("  {what}"), name, shape]);
+    if let (Some(args), Some(state)) = (args, state) {
+        row("starts from", String::new(), spelled(args));
+        row("state", format!("schema {schema}"), spelled(state));
+    }
+    for MessageDetail { name, body, reply } in messages {
+        match reply {
+            None => row("tell", name.clone(), spelled(body)),
+            Some(reply) => row("ask", name.clone(), format!("{} -> {}", spelled(body), spelled(reply))),
+        }
+    }
     words(&rows)
 }
 
 fn list(host: &Host) -> Result<ExitCode, Failure> {
     let kinds: Vec<KindView> = host.call(async |client| client.get("/v1/kinds").await)?;
     host.print(&kinds, |kinds| {
-        let mut rows = vec![["KIND", "DEFAULT", "VERSIONS", "RUNNING"].map(str::to_owned).to_vec()];
+        let mut rows = vec![["KIND", "DEFAULT", "VERSIONS", "RUNNING", "DOWN"].map(str::to_owned).to_vec()];
         rows.extend(kinds.iter().map(|view| {
             let versions: Vec<String> = view.versions.iter().map(ToString::to_string).collect();
             let running: Vec<String> =
                 view.running.iter().map(|(version, count)| format!("{count} on {version}")).collect();
             let running = if running.is_empty() { "-".to_owned() } else { running.join(", ") };
-            vec![view.kind.clone(), or_dash(view.default.as_ref()), versions.join(", "), running]
+            vec![view.kind.clone(), or_dash(view.default.as_ref()), versions.join(", "), running, view.down.to_string()]
         }));
-        columns(&rows)
+        let named = kinds.iter().map(|view| {
+            downs(view.down, &view.down_first) + &on_probation(view.on_probation, &view.on_probation_first)
+        });
+        columns(&rows) + &named.collect::<String>()
     })
 }

@@ -1,17 +1,26 @@
 //! Commands to a host that serves: each is one request on its control socket, and there is no other way in.
 //!
 //! * `apply`: all of them from one file
-//! * `watch`, `progress`: what happens, while somebody looks
-//! * `actor`, `artifact`, `audit`, `dead_letter`, `key`, `kind`, `status`, `upgrade`: the verbs, by what they are about
+//! * `watch`, `progress`: what happens, while somebody looks; `confirm`: yes or no
+//! * `several`: a verb for one actor, or for all of a kind; `down`: who does not run, and why, below the tables;
+//!   `probation`: who is on probation, in the same place
+//! * `actor`, `artifact`, `audit`, `dead_letter`, `key`, `kind`, `marks`, `status`, `upgrade`: the verbs, by what they
+//!   are about
 
 pub(crate) mod actor;
 pub(crate) mod apply;
 pub(crate) mod artifact;
 pub(crate) mod audit;
+mod confirm;
 pub(crate) mod dead_letter;
+mod down;
 pub(crate) mod key;
 pub(crate) mod kind;
+pub(crate) mod marks;
+pub(crate) mod module;
+mod probation;
 mod progress;
+mod several;
 pub(crate) mod status;
 pub(crate) mod upgrade;
 pub(crate) mod watch;
@@ -19,13 +28,15 @@ pub(crate) mod watch;
 use crate::config::Where;
 use crate::failure::Failure;
 use crate::output;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
+use semver::Version;
 use serde::Serialize;
 use serde_json::Value;
 use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::{Duration, Instant};
+use teneral::api::client::SILENCE_MAX;
 use teneral::api::{ApiError, Client};
 
 /// How long an actor is waited for where nobody says.
@@ -45,9 +56,9 @@ pub(crate) struct Host {
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
-    /// How long to wait for the host at most; what was asked for goes on after it. Ends with 4 [default: without end;
-    /// 5s where an actor is waited for]
-    #[arg(long, value_name = "TIME")]
+    /// How long to wait for the host at most; what was asked for goes on after it. Ends with 4 [default: 5s where an
+    /// actor is waited for, 10s to look; else for as long as the host lives, which shows no life for 10s at most]
+    #[arg(long, value_name = "TIME", value_parser = lasting)]
     timeout: Option<Span>,
     /// What the host may take beyond `timeout`, where it heeds that itself.
     #[arg(skip)]
@@ -65,14 +76,48 @@ pub(crate) struct Why {
     pub(crate) reason: String,
 }
 
+/// One version of a kind, for whoever changes something about it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct OfVersion {
+    /// The kind
+    kind: String,
+    /// Its version
+    version: Version,
+    #[command(flatten)]
+    why: Why,
+    #[command(flatten)]
+    host: Host,
+}
+
 /// Nothing came in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the host did not answer within {0:?}")]
 struct Late(Duration);
 
 impl Host {
+    /// The host there, waited for while it lives.
+    pub(crate) fn of(place: &Where, json: bool) -> Self {
+        Self { place: place.clone(), json, timeout: None, grace: Duration::ZERO, reason: String::new() }
+    }
+
     fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::new(&self.place.dir()?).on_behalf_of(&typed()).because(&self.reason))
+        let client = Client::new(&self.place.dir()?).on_behalf_of(&typed()).because(&self.reason);
+        // What was typed is the longer word where it is longer: whoever waits a minute means to.
+        Ok(match self.within() {
+            Some(within) => client.with_silence_max(within.max(SILENCE_MAX)),
+            None => client,
+        })
+    }
+
+    /// How long this command waits, if somebody said so.
+    fn within(&self) -> Option<Duration> {
+        self.timeout.map(|Span(time)| time + self.grace)
+    }
+
+    /// The same host for the rest of a command that began then: with what is left of its time.
+    fn left(&self, begun: Instant) -> Self {
+        let left = |Span(time): Span| Span(time.saturating_sub(begun.elapsed()).max(Duration::from_millis(1)));
+        Self { timeout: self.timeout.map(left), ..self.clone() }
     }
 
     fn because(&self, Why { reason }: &Why) -> Self {
@@ -88,11 +133,11 @@ impl Host {
     }
 
     /// Has the host do something, and says on a terminal that it is at work when it takes a while.
-    fn call<T>(&self, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
+    pub(crate) fn call<T>(&self, ask: impl AsyncFnOnce(Client) -> Result<T, ApiError>) -> Result<T, Failure> {
         let runtime = runtime()?;
         let client = self.client()?;
-        let (shows, begun) = (std::io::stderr().is_terminal(), Instant::now());
-        let within = self.timeout.map(|Span(time)| time + self.grace);
+        let (shows, begun) = (!self.json && std::io::stderr().is_terminal(), Instant::now());
+        let within = self.within();
         let mut shown = false;
         let answer = runtime.block_on(async {
             let mut work = std::pin::pin!(ask(client));
@@ -127,7 +172,11 @@ impl Host {
     }
 
     /// Prints an answer as JSON, or as `people` read it.
-    fn print<T: Serialize>(&self, answer: &T, people: impl FnOnce(&T) -> String) -> Result<ExitCode, Failure> {
+    pub(crate) fn print<T: Serialize>(
+        &self,
+        answer: &T,
+        people: impl FnOnce(&T) -> String,
+    ) -> Result<ExitCode, Failure> {
         if self.json {
             output::print_json(answer)?;
         } else {
@@ -177,6 +226,14 @@ impl FromStr for Span {
     }
 }
 
+/// A time in which something is to happen: none at all would be an order that cannot be heeded.
+fn lasting(text: &str) -> Result<Span, String> {
+    match text.parse::<Span>()? {
+        Span(Duration::ZERO) => Err("in no time at all nothing can be done: write 1ms to 365 days".to_owned()),
+        span => Ok(span),
+    }
+}
+
 /// JSON as it was typed.
 pub(crate) fn json(text: &str) -> Result<Value, String> {
     teneral::api::json::parse(text).map_err(|error| format!("{error}: write JSON, as in '{{\"amount\": 1}}'"))
@@ -200,9 +257,28 @@ fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
+/// A moment in a table, with as many digits in each row.
+fn when(at: Option<Timestamp>) -> String {
+    or_dash(at.map(|at| format!("{at:.3}")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_has_as_many_digits_whichever_it_is() {
+        let at = |text: &str| when(Some(text.parse().expect("a moment")));
+        assert_eq!(at("2026-01-02T03:04:05Z"), "2026-01-02T03:04:05.000Z");
+        assert_eq!(at("2026-01-02T03:04:05.0612Z"), "2026-01-02T03:04:05.061Z");
+        assert_eq!(when(None), "-");
+    }
+
+    #[test]
+    fn a_time_for_something_to_happen_in_is_not_zero() {
+        assert_eq!(lasting("1ms").map(|span| span.0), Ok(Duration::from_millis(1)));
+        assert!(lasting("0s").is_err_and(|why| why.contains("1ms")));
+    }
 
     #[test]
     fn a_time_to_wait_has_an_end() {

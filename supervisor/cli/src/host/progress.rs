@@ -37,7 +37,12 @@ pub(super) async fn shown<T>(
     of: Of,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
-    let Ok(watch) = client.watch("/v1/events").await else { return work.await };
+    let watch = match client.watch("/v1/events").await {
+        Ok(watch) => watch,
+        // It would not answer to the work either.
+        Err(silent) if &*silent.code == "CTL-SILENT" => return Err(silent),
+        Err(_) => return work.await,
+    };
     let mut work = pin!(work);
     let mut steps = Steps { watch, of, upgrade: None, many: false };
     let mut early = Vec::new();

@@ -1,5 +1,7 @@
 //! `teneral status`: how a host is, in one look.
 
+use super::down::downs;
+use super::probation::on_probation;
 use super::{Host, Span};
 use crate::failure::Failure;
 use crate::table::words;
@@ -24,7 +26,7 @@ pub(crate) struct Status {
     host: Host,
 }
 
-/// Runs the command; ends with 3 when the host does not serve.
+/// Runs the command; ends with 3 when the host does not serve. Actors that are down change nothing in that.
 ///
 /// # Errors
 /// [`Failure`]: what the host says, or that there is none.
@@ -50,15 +52,18 @@ async fn look(client: &Client, until: Instant) -> Result<Health, ApiError> {
 }
 
 fn described(health: &Health) -> String {
-    let Health { version, status, pid, profile, actors, upgrades } = health;
+    let Health { version, status, pid, profile, actors, down, down_first, upgrades, .. } = health;
     let upgrades: Vec<String> = upgrades.iter().map(ToString::to_string).collect();
     let rows = [
         ("status", status.clone()),
         ("profile", profile.clone()),
         ("actors", actors.to_string()),
+        ("down", down.to_string()),
+        ("probation", health.on_probation.to_string()),
         ("upgrades", if upgrades.is_empty() { "-".to_owned() } else { upgrades.join(" ") }),
         ("process", pid.to_string()),
         ("teneral", version.to_string()),
     ];
-    words(&rows.map(|(name, value)| vec![name.to_owned(), value]))
+    let rows = words(&rows.map(|(name, value)| vec![name.to_owned(), value]));
+    rows + &downs(*down, down_first) + &on_probation(health.on_probation, &health.on_probation_first)
 }

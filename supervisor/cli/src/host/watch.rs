@@ -1,12 +1,14 @@
 //! `--watch` and `teneral actor watch`: what happens at a host, a line at a time, until somebody has seen enough.
 //!
-//! ^C ends a watch with 130 and no word; a reader that leaves ends it well; a host that goes ends it with 3.
+//! ^C ends a watch with 130 and no word; a reader that leaves ends it well; a host that goes ends it with 3, one that
+//! shows no life any more and the time of `--timeout` with 4.
 
 use super::Host;
 use crate::failure::Failure;
 use crate::output::print_on;
 use serde_json::{Value, json};
 use std::fmt;
+use std::future::pending;
 use std::io;
 use std::ops::ControlFlow;
 use std::process::ExitCode;
@@ -15,7 +17,9 @@ use std::time::Duration;
 use teneral::Addr;
 use teneral::api::client::part;
 use teneral::api::event::{Event, Gap, Happened, Since};
-use teneral::api::{Client, Told, Watch};
+use teneral::api::wire::{ActorView, KindView};
+use teneral::api::{ApiError, Client, Told, Watch};
+use teneral::upgrade::nearest;
 
 /// What a shell says of a command that ^C ended.
 const INTERRUPTED: u8 = 130;
@@ -34,6 +38,9 @@ pub(crate) struct Options {
     /// Only this kind and its actors
     #[arg(long = "selector", short = 'l', value_name = "kind=KIND", conflicts_with = "actor")]
     kind: Option<OfKind>,
+    /// Also watch an actor or a kind that is not there yet, or not any more
+    #[arg(long)]
+    wait: bool,
     /// Begin after this event, whose id `--json` shows as boot and seq: SEQ, or BOOT-SEQ; 0 is all that is kept
     #[arg(long, value_name = "ID")]
     since: Option<Since>,
@@ -63,12 +70,17 @@ pub(super) type Next = ControlFlow<ExitCode>;
 ///
 /// # Errors
 /// [`Failure`]: what the host says; that it is gone.
-pub(crate) fn run(Options { actor, kind, since, host }: &Options) -> Result<ExitCode, Failure> {
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    let Options { actor, kind, since, host, .. } = options;
     let mut wanted = Vec::new();
     wanted.extend(actor.as_ref().map(|actor| format!("actor={}", part(actor.path()))));
     wanted.extend(kind.as_ref().map(|OfKind(kind)| format!("kind={}", part(kind))));
     wanted.extend(since.map(|since| format!("since={since}")));
-    host.watch(&format!("/v1/events?{}", wanted.join("&")), async |_, mut watch| {
+    host.watch(&format!("/v1/events?{}", wanted.join("&")), async |client, mut watch| {
+        // Watched by now: who comes between the two is known, or is seen to come.
+        if !options.wait {
+            known(options, &client).await?;
+        }
         while let Some(told) = watch.next().await? {
             if let ControlFlow::Break(end) = print_on(line(&told, host))? {
                 return Ok(end);
@@ -77,6 +89,35 @@ pub(crate) fn run(Options { actor, kind, since, host }: &Options) -> Result<Exit
         Err(stopped())
     })
 }
+
+/// That there is somebody to watch: a slip in a name would be a watch that never says anything.
+async fn known(Options { actor, kind, .. }: &Options, client: &Client) -> Result<(), Failure> {
+    if let Some(actor) = actor {
+        let found = client.get::<ActorView>(&format!("/v1/actors/{}", part(actor.path()))).await;
+        found.map_err(|error| match &*error.code {
+            "SYS-ACTOR" => {
+                let hint = format!("{}; or wait for it: teneral actor watch {actor} --wait", error.hint);
+                ApiError { hint: hint.into(), ..error }
+            }
+            _ => error,
+        })?;
+    }
+    let Some(OfKind(kind)) = kind else { return Ok(()) };
+    let kinds: Vec<KindView> = client.get("/v1/kinds").await?;
+    let actors: Vec<ActorView> = client.get("/v1/actors").await?;
+    let mut known: Vec<&str> = kinds.iter().map(|view| view.kind.as_str()).collect();
+    known.extend(actors.iter().map(|view| view.actor.kind()));
+    if known.contains(&kind.as_str()) {
+        return Ok(());
+    }
+    let hint = format!("{}; or wait for it: --wait", nearest::hint(kind, known));
+    Err(Failure::new("SYS-KIND", &Stranger(kind.clone()), "nothing is watched", hint).usage())
+}
+
+/// A kind of which there is nothing.
+#[derive(Debug, thiserror::Error)]
+#[error("no artifact and no actor of kind {0}")]
+struct Stranger(String);
 
 /// What is told, as one line.
 pub(super) fn line(told: &Told, host: &Host) -> String {
@@ -115,6 +156,15 @@ impl Host {
         show: impl AsyncFnOnce(Client, Watch) -> Result<ExitCode, Failure>,
     ) -> Result<ExitCode, Failure> {
         let (runtime, client) = (super::runtime()?, self.client()?);
+        let over = async {
+            match self.within() {
+                Some(within) => {
+                    tokio::time::sleep(within).await;
+                    within
+                }
+                None => pending().await,
+            }
+        };
         runtime.block_on(async {
             let watched = async {
                 let watch = client.watch(path).await?;
@@ -126,6 +176,7 @@ impl Host {
                     _ => failure,
                 }),
                 _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+                within = over => Err(enough(within)),
             }
         })
     }
@@ -157,6 +208,16 @@ pub(super) async fn something(
         }
     }
     Ok(Some(()))
+}
+
+/// A watch that was to last so long.
+#[derive(Debug, thiserror::Error)]
+#[error("the watch is over after {0:?}, as --timeout says")]
+struct Enough(Duration);
+
+fn enough(within: Duration) -> Failure {
+    let hint = "watch longer, or leave --timeout out: then ^C ends it";
+    Failure::new("CLI-TIMEOUT", &Enough(within), "what was watched goes on", hint).late()
 }
 
 /// The host has said its last word.

@@ -1,6 +1,6 @@
 //! The caller's end of the control socket: one request, one connection.
 
-use crate::api::{ApiError, REASON_HEADER, SOCKET, Watch};
+use crate::api::{ApiError, HEALTH, REASON_HEADER, SOCKET, Watch};
 use axum::body::Body;
 use axum::http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Limited};
@@ -10,9 +10,10 @@ use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
@@ -24,12 +25,19 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 const EARLY_BYTES_MAX: u64 = 64 << 10;
 const EARLY_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a host may take for an answer to what only looks, and how long it may show no life while it does something.
+pub const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How often, in parts of the silence that it may keep, a host is asked whether it lives.
+const LOOKS: u32 = 5;
+
 /// Speaks to the host of one directory.
 #[derive(Debug, Clone)]
 pub struct Client {
     socket: PathBuf,
     agent: String,
     reason: String,
+    silence_max: Duration,
 }
 
 impl Client {
@@ -37,7 +45,7 @@ impl Client {
     #[must_use]
     pub fn new(dir: &Path) -> Self {
         let agent = concat!("teneral/", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { socket: dir.join(SOCKET), agent, reason: String::new() }
+        Self { socket: dir.join(SOCKET), agent, reason: String::new(), silence_max: SILENCE_MAX }
     }
 
     /// Says which command it asks for, for the host's audit.
@@ -54,17 +62,26 @@ impl Client {
         self
     }
 
-    /// Asks for something.
+    /// Says how long the host may be silent, instead of [`SILENCE_MAX`].
+    #[must_use]
+    pub fn with_silence_max(mut self, silence_max: Duration) -> Self {
+        self.silence_max = silence_max;
+        self
+    }
+
+    /// Asks for something, and waits for the answer for as long as the host may be silent.
     ///
     /// # Errors
-    /// What the host says; `CTL-DOWN` when there is none, `CTL-BETWEEN` when it does not listen yet or any more,
+    /// What the host says; `CTL-SILENT` when it says nothing in time; `CTL-DOWN` when there is none, `CTL-BETWEEN` when
+    /// it does not listen yet or any more,
     /// `CTL-CONNECT` when it cannot be reached, `CTL-LOST` when it went away before it answered, `CTL-ANSWER` for an
     /// answer that is none.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        read(&self.call(Method::GET, path, &[], Vec::new()).await?)
+        read(&self.in_time(self.call(Method::GET, path, &[], Vec::new())).await?)
     }
 
-    /// Asks for something to be done. Dropped, the future takes nothing back.
+    /// Asks for something to be done, and waits for as long as that takes and the host shows that it lives: it is
+    /// asked for its health meanwhile. Dropped, the future takes nothing back.
     ///
     /// # Errors
     /// As [`Client::get`].
@@ -72,7 +89,8 @@ impl Client {
         let unwritten = |error: serde_json::Error| {
             ApiError::new(StatusCode::BAD_REQUEST, "CTL-REQUEST", &error, "nothing was sent", "report this")
         };
-        read(&self.call(Method::POST, path, &[], serde_json::to_vec(body).map_err(unwritten)?).await?)
+        let body = serde_json::to_vec(body).map_err(unwritten)?;
+        read(&self.while_alive(self.call(Method::POST, path, &[], body)).await?)
     }
 
     /// Sends bytes.
@@ -85,7 +103,32 @@ impl Client {
         headers: &[(&str, String)],
         bytes: Vec<u8>,
     ) -> Result<T, ApiError> {
-        read(&self.call(Method::POST, path, headers, bytes).await?)
+        read(&self.while_alive(self.call(Method::POST, path, headers, bytes)).await?)
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        tokio::time::timeout(self.silence_max, work).await.unwrap_or_else(|_| Err(silent(self.silence_max)))
+    }
+
+    async fn while_alive<T>(&self, work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+        let mut work = pin!(work);
+        let every = self.silence_max / LOOKS;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(every) => {}
+            }
+            let look = self.call(Method::GET, HEALTH, &[], Vec::new());
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                // Whatever it says, it lives; if it is gone, the work knows.
+                looked = tokio::time::timeout(self.silence_max - every, look) => if looked.is_err() {
+                    return Err(silent(self.silence_max));
+                },
+            }
+        }
     }
 
     async fn call(
@@ -117,6 +160,10 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn watch(&self, path: &str) -> Result<Watch, ApiError> {
+        self.in_time(self.begin_watch(path)).await
+    }
+
+    async fn begin_watch(&self, path: &str) -> Result<Watch, ApiError> {
         let request = self.request(Method::GET, path, &[], Vec::new())?;
         let (mut sender, connection) = self.connect().await?;
         // It ends with the watch, whose sender it is.
@@ -206,6 +253,21 @@ pub(super) fn lost(error: &(dyn std::error::Error + 'static)) -> ApiError {
     let now = "the request may have been done, or be at work";
     ApiError::new(StatusCode::BAD_GATEWAY, "CTL-LOST", error, now, "look before it is asked for again")
         .after("the host went away before it answered")
+}
+
+/// Nothing was heard, and nobody knows whether anything will be.
+pub(super) fn silent(silence: Duration) -> ApiError {
+    let now = "what was asked for may be done, or be at work, or never be";
+    let hint = "look whether its process is stopped or starved, and what became of it, before it is asked for again";
+    ApiError {
+        now: now.into(),
+        ..ApiError::request(
+            StatusCode::GATEWAY_TIMEOUT,
+            "CTL-SILENT",
+            format!("the host said nothing for {silence:?}"),
+            hint,
+        )
+    }
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {

@@ -43,7 +43,16 @@ pub enum Happened {
     /// An actor is no more; the reason of a normal stop is empty.
     Stopped { actor: Addr, reason: String },
     /// A turn panicked, or an actor's first effects failed: its instance is gone. No message: its first turn.
-    Panicked { actor: Addr, version: Version, generation: u64, message: Option<String>, why: String },
+    /// With the upgrade that it is on probation for, if it is.
+    Panicked {
+        actor: Addr,
+        version: Version,
+        generation: u64,
+        message: Option<String>,
+        why: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upgrade: Option<UpgradeId>,
+    },
     /// An actor has no instance until its supervisor has decided.
     Suspended { actor: Addr, version: Version, why: String },
     /// An actor has a new instance of the same version.
@@ -81,6 +90,9 @@ pub enum Happened {
     RolledBack { actor: Addr, version: Version, refused: Version, why: String },
     /// An actor was not upgraded, and never paused: this version serves on.
     NotUpgraded { actor: Addr, version: Version, refused: Version, code: String, why: String },
+    /// An actor's new version is on probation: `begun`, `sick` or `held` when nobody takes it back by itself, or over:
+    /// `finalised`, `rolled_back`, `superseded`, `stopped`.
+    Probation { actor: Addr, upgrade: UpgradeId, version: Version, phase: String, why: String },
     /// A message to this actor did not reach its handler, or not its end.
     DeadLetter { actor: Addr, from: Option<Addr>, message: String, body_bytes: usize, reason: String },
     /// A version takes no new actors and no upgrades.
@@ -167,6 +179,7 @@ impl Happened {
             | Self::Upgraded { actor, .. }
             | Self::RolledBack { actor, .. }
             | Self::NotUpgraded { actor, .. }
+            | Self::Probation { actor, .. }
             | Self::DeadLetter { actor, .. } => Some(actor),
             Self::UpgradeStep { actor, .. } => actor.as_ref(),
             _ => None,
@@ -179,6 +192,7 @@ impl Happened {
         match self {
             Self::UpgradeBegun { upgrade, .. }
             | Self::UpgradeStep { upgrade, .. }
+            | Self::Probation { upgrade, .. }
             | Self::UpgradeEnded { upgrade, .. } => Some(upgrade),
             _ => None,
         }
@@ -236,9 +250,10 @@ impl fmt::Display for Happened {
             Self::Started { version, .. } => write!(f, "started on {version}"),
             Self::Stopped { reason, .. } if reason.is_empty() => f.write_str("stopped"),
             Self::Stopped { reason, .. } => write!(f, "stopped: {reason}"),
-            Self::Panicked { version, message, why, .. } => {
+            Self::Panicked { version, message, why, upgrade, .. } => {
                 let message = message.as_deref().unwrap_or("its first turn");
-                write!(f, "panicked in {message} on {version}: {why}")
+                write!(f, "panicked in {message} on {version}: {why}")?;
+                upgrade.iter().try_for_each(|upgrade| write!(f, ", on probation for {upgrade}"))
             }
             Self::Suspended { why, .. } => write!(f, "suspended: {why}"),
             Self::Restarted { version, restarts, .. } => write!(f, "restarted on {version}, restart {restarts}"),
@@ -289,12 +304,25 @@ impl Happened {
             Self::RolledBack { version, refused, why, .. } => {
                 write!(f, "rolled back, {version} serves and not {refused}: {why}")
             }
+            Self::Probation { actor, upgrade, version, phase, why } => {
+                let phase: &str = if phase == "rolled_back" { "taken back" } else { phase };
+                write!(f, "{version} on probation for {upgrade}: {phase}")?;
+                let why = own_reason(why, upgrade, actor);
+                if why.is_empty() { Ok(()) } else { write!(f, ", {why}") }
+            }
             Self::NotUpgraded { version, refused, code, why, .. } => {
                 write!(f, "not upgraded, {version} serves and not {refused}: [{code}] {why}")
             }
             _ => Ok(()),
         }
     }
+}
+
+/// Why an upgrade was taken back, without what whoever reads of this upgrade and this actor knows. What is taken back
+/// together has one reason, which names one of them.
+#[must_use]
+pub fn own_reason<'a>(why: &'a str, upgrade: &UpgradeId, actor: &Addr) -> &'a str {
+    why.strip_prefix(&format!("{upgrade} fails at {actor}: ")).unwrap_or(why)
 }
 
 #[cfg(test)]
@@ -309,6 +337,19 @@ mod tests {
         for text in ["", "-", "3-", "x", "-1", "1-2-3"] {
             assert!(text.parse::<Since>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_version_that_is_taken_back_is_said_to_be_so_and_why_without_saying_of_whom_again() {
+        let taken_back = |why: &str| {
+            let (actor, version) = (Addr::new("probe/a").expect("a name"), Version::new(2, 0, 0));
+            let (phase, why) = ("rolled_back".to_owned(), why.to_owned());
+            Happened::Probation { actor, upgrade: UpgradeId("up-7".to_owned()), version, phase, why }.to_string()
+        };
+        assert_eq!(taken_back("up-7 fails at probe/a: it hangs"), "2.0.0 on probation for up-7: taken back, it hangs");
+        let of_another = "2.0.0 on probation for up-7: taken back, up-7 fails at probe/b: it hangs";
+        assert_eq!(taken_back("up-7 fails at probe/b: it hangs"), of_another);
+        assert_eq!(taken_back(""), "2.0.0 on probation for up-7: taken back");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The control API: what an operator may ask of a host, as HTTP and JSON over a unix socket (DESIGN D18).
 //!
-//! * [`wire`]: what is said, by both sides
+//! * [`wire`]: what is said, by both sides; `actors`: of actors
 //! * [`json`]: JSON without doubled fields
+//! * `shelf`, `probation`: the parts of [`wire`] that are about artifacts and about versions on probation
 //! * [`error`]: the one shape of an error
 //! * [`event`]: what watchers are told
 //! * [`socket`]: who is listened to, and within which bounds
@@ -12,13 +13,16 @@
 //!
 //! The host's handlers are elsewhere: they know a system, and this crate knows none.
 
+mod actors;
 pub mod caller;
 pub mod client;
 pub mod error;
 pub mod event;
 pub mod http;
 pub mod json;
+mod probation;
 pub mod rate;
+mod shelf;
 pub mod socket;
 mod stall;
 pub mod watch;

@@ -1,6 +1,6 @@
 //! The caller's end of `GET /v1/events`: one event after the other, within bounds.
 
-use super::client::lost;
+use super::client::{lost, silent};
 use crate::api::event::{Event, Gap};
 use crate::api::{ApiError, HEARTBEAT};
 use axum::body::Bytes;
@@ -44,7 +44,8 @@ impl Watch {
     /// What happens next; `None` after the host has said that it stops. A dropped future has taken nothing.
     ///
     /// # Errors
-    /// `CTL-LOST` when the host went away without a word, or says nothing any more; `CTL-ANSWER` for what is no event.
+    /// `CTL-LOST` when the host went away without a word; `CTL-SILENT` when it says nothing any more, not even that it
+    /// is alive; `CTL-ANSWER` for what is no event.
     pub async fn next(&mut self) -> Result<Option<Told>, ApiError> {
         loop {
             while let Some(block) = self.block() {
@@ -67,7 +68,7 @@ impl Watch {
     async fn more(&mut self) -> Result<Option<Bytes>, ApiError> {
         loop {
             match tokio::time::timeout(SILENCE_MAX, self.body.frame()).await {
-                Err(_) => return Err(gone(&format!("it has said nothing for {SILENCE_MAX:?}"))),
+                Err(_) => return Err(silent(SILENCE_MAX)),
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(_))) if self.ended => return Ok(None),
                 Ok(Some(Err(error))) => return Err(lost(&error)),

@@ -1,15 +1,25 @@
 //! What is said on the control socket, by both sides. Fields that a side does not know are an error, not a guess.
 
-use super::json::distinct;
+pub use super::actors::{ActorView, BeginFrom, Checked, Down, HasStopped, Lost, Pause, Restart, Say, Start, Stop};
 use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroU64;
 use std::time::Duration;
-use teneral_contract::{Addr, Digest};
+use teneral_contract::Addr;
 use teneral_store::{Entry, UpgradeId};
-use teneral_upgrade::{Downgrades, Options, PathlessPolicy, Plan, StateMode};
+use teneral_upgrade::{
+    Downgrades, Lossy, OnProbation, Options, PathlessPolicy, Plan, StateMode, TrialRemains, Trials, Unstable,
+};
+
+pub use super::probation::{
+    Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView, RollBack, WatchChoices,
+};
+pub use super::shelf::{
+    AcceptMarks, ArtifactDetail, ImageView, KindDetail, MarksView, MessageDetail, Pardoned, Refusal, VersionDetail,
+};
 
 /// The header with the release file of a pushed artifact, in base64.
 pub const RELEASE_HEADER: &str = "teneral-release";
@@ -23,7 +33,10 @@ pub const SIGNATURE_HEADER: &str = "teneral-signature";
 /// How long tell, ask and state wait when the request does not say.
 pub const TIMEOUT_MS: u64 = 5000;
 
-fn no_fields() -> Value {
+/// How many of the actors that are down, or on probation, are named where their number is said.
+pub const DOWN_NAMED_MAX: usize = 5;
+
+pub(super) fn no_fields() -> Value {
     Value::Object(serde_json::Map::new())
 }
 
@@ -40,45 +53,31 @@ pub struct Health {
     pub profile: String,
     /// Actors that are up.
     pub actors: usize,
+    /// How many actors are down: defined and not running, or without an instance.
+    pub down: usize,
+    /// The first few of them by name, and why: at most [`DOWN_NAMED_MAX`].
+    pub down_first: Vec<Down>,
+    /// How many actors are on probation after an upgrade.
+    pub on_probation: usize,
+    /// The first few of them by name: at most [`DOWN_NAMED_MAX`].
+    pub on_probation_first: Vec<OnProbation>,
     /// Upgrades at work.
     pub upgrades: Vec<UpgradeId>,
 }
 
-/// What is known of an actor without asking it.
+/// A value that a host goes by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ActorView {
-    /// Who.
-    pub actor: Addr,
-    /// The version that it comes back on when the host does; none for an actor that is not defined.
-    pub desired: Option<Version>,
-    /// The version that handles its messages now; none when it does not run.
-    pub running: Option<Version>,
-    /// The schema of its state.
-    pub schema: Option<u32>,
-    /// Upgrades so far.
-    pub generation: u64,
-    /// `running`, `paused`, `suspended`, `stopped`, or `down` for a defined actor that did not come back.
-    pub status: String,
-    /// Who paused it, or why it failed; empty otherwise.
-    pub detail: String,
-    /// Messages that wait for it.
-    pub queued_messages: usize,
-    /// Their bytes.
-    pub queued_bytes: usize,
-    /// Its effects that wait for room at their targets.
-    pub outbox_effects: usize,
-    /// Messages whose turns ended well.
-    pub handled: u64,
-    /// Turns that ended in an error.
-    pub failed: u64,
-    /// Turns that panicked.
-    pub panics: u64,
-    /// Restarts after failures.
-    pub restarts: u64,
-    /// Who started it, if an actor did.
-    pub parent: Option<Addr>,
-    /// The actors that it started.
-    pub children: Vec<Addr>,
+pub struct ConfigRow {
+    /// Its key, as in `limits.images_max`.
+    pub key: String,
+    /// As it would be written.
+    pub value: String,
+    /// In what it is counted; `name`, `path`, `time`, `address` and `route` are counted in nothing else.
+    pub unit: String,
+    /// Where it came from: `default`, a file and its line, a variable's name, a flag.
+    pub from: String,
+    /// Which of those: `default`, `file`, `variable`, `flag`.
+    pub source: String,
 }
 
 /// An actor kind, and what there is of it.
@@ -92,48 +91,14 @@ pub struct KindView {
     pub versions: Vec<Version>,
     /// How many of its actors run which version.
     pub running: Vec<(Version, usize)>,
-}
-
-/// Starts an actor, which comes back when the host does.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Start {
-    /// Who.
-    pub actor: Addr,
-    /// Which version; none: the kind's default.
-    pub version: Option<Version>,
-    /// Its start arguments.
-    #[serde(default = "no_fields", deserialize_with = "distinct")]
-    pub args: Value,
-    /// Why.
-    #[serde(default)]
-    pub reason: String,
-}
-
-/// Stops an actor and forgets its definition and its state.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Stop {
-    /// Who.
-    pub actor: Addr,
-    /// Why; empty: a normal stop.
-    #[serde(default)]
-    pub reason: String,
-    /// How long to wait for its turn to end before it is cut off.
-    pub timeout_ms: u64,
-}
-
-/// Pauses an actor: what is sent to it waits. A second one prolongs the pause.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Pause {
-    /// Whom.
-    pub actor: Addr,
-    /// How long at most: then it resumes by itself.
-    pub max_ms: u64,
-    /// Why.
-    #[serde(default)]
-    pub reason: String,
+    /// How many of its actors are down: defined and not running, or without an instance.
+    pub down: usize,
+    /// The first few of them by name, and why: at most [`DOWN_NAMED_MAX`].
+    pub down_first: Vec<Down>,
+    /// How many of its actors are on probation after an upgrade.
+    pub on_probation: usize,
+    /// The first few of them by name: at most [`DOWN_NAMED_MAX`].
+    pub on_probation_first: Vec<OnProbation>,
 }
 
 /// Names an actor.
@@ -154,11 +119,12 @@ pub struct DeadLetterView {
     pub id: u64,
     /// When it was given up.
     pub at: Timestamp,
-    /// To whom it was sent.
+    /// To whom it was sent; of a reply that came too late, who gave it.
     pub to: Addr,
-    /// Which actor sent it, if one did.
+    /// Which actor sent it, if one did; of a reply that came too late, which actor asked.
     pub from: Option<Addr>,
-    /// Which message: its name if the kind's code knows it, or else its id in hexadecimal.
+    /// Which message: its name if the kind's code knows it, or else its id in hexadecimal; of a reply that came too
+    /// late, the request. `-` for what is no message.
     pub message: String,
     /// The size of its body.
     pub body_bytes: usize,
@@ -168,19 +134,23 @@ pub struct DeadLetterView {
     pub reason: String,
 }
 
-/// A message for an actor, to tell or to ask.
+/// A version that runs in a process of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Say {
-    /// Whom.
-    pub actor: Addr,
-    /// The message's name.
-    pub message: String,
-    /// Its fields.
-    #[serde(default = "no_fields", deserialize_with = "distinct")]
-    pub body: Value,
-    /// How long to wait for room and for the answer; [`TIMEOUT_MS`] when it is left out.
-    pub timeout_ms: Option<u64>,
+pub struct ModuleView {
+    /// Which kind.
+    pub kind: String,
+    /// In which version.
+    pub version: Version,
+    /// Where its actors run: `process`.
+    pub place: String,
+    /// Its process, while there is one.
+    pub pid: Option<i32>,
+    /// Processes that were started for it in this life of the host.
+    pub starts: u64,
+    /// Why the latest one is gone, if it is.
+    pub gone: Option<String>,
+    /// The file that its processes write their output to.
+    pub output: String,
 }
 
 /// Names the version that new actors of a kind get.
@@ -246,9 +216,11 @@ pub struct Choices {
     /// What becomes of the state.
     pub state: Option<StateMode>,
     /// How long one actor may be paused, migration included.
-    pub max_pause_us: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub max_pause_us: Option<NonZeroU64>,
     /// How long to wait for one actor's message boundary.
-    pub quiesce_timeout_us: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1)]
+    pub quiesce_timeout_us: Option<NonZeroU64>,
     /// How long to wait for another upgrade that has one of the actors.
     pub queue_timeout_us: Option<u64>,
     /// Largest snapshot.
@@ -257,6 +229,18 @@ pub struct Choices {
     pub downgrades: Option<Downgrades>,
     /// What becomes of waiting messages that the new code has no path for.
     pub pathless: Option<PathlessPolicy>,
+    /// Which actors are rehearsed on a copy first.
+    pub trials: Option<Trials>,
+    /// How long one rehearsal may take.
+    pub trial_timeout_us: Option<u64>,
+    /// What becomes of a move that gives other bytes when it is rehearsed again.
+    pub unstable: Option<Unstable>,
+    /// What becomes of an upgrade whose way back does not give the state that was there.
+    pub lossy: Option<Lossy>,
+    /// What becomes of what a failed trial was about.
+    pub trial_remains: Option<TrialRemains>,
+    /// Whether the new version is watched after the commit, and how.
+    pub probation: Option<ProbationChoice>,
 }
 
 impl Choices {
@@ -266,12 +250,18 @@ impl Choices {
         let time = |us: Option<u64>, otherwise| us.map_or(otherwise, Duration::from_micros);
         Options {
             state: self.state.unwrap_or(otherwise.state),
-            max_pause: time(self.max_pause_us, otherwise.max_pause),
-            quiesce_timeout: time(self.quiesce_timeout_us, otherwise.quiesce_timeout),
+            max_pause: time(self.max_pause_us.map(NonZeroU64::get), otherwise.max_pause),
+            quiesce_timeout: time(self.quiesce_timeout_us.map(NonZeroU64::get), otherwise.quiesce_timeout),
             queue_timeout: time(self.queue_timeout_us, otherwise.queue_timeout),
             snapshot_bytes_max: self.snapshot_bytes_max.unwrap_or(otherwise.snapshot_bytes_max),
             downgrades: self.downgrades.unwrap_or(otherwise.downgrades),
             pathless: self.pathless.unwrap_or(otherwise.pathless),
+            trials: self.trials.unwrap_or(otherwise.trials),
+            trial_timeout: time(self.trial_timeout_us, otherwise.trial_timeout),
+            unstable: self.unstable.unwrap_or(otherwise.unstable),
+            lossy: self.lossy.unwrap_or(otherwise.lossy),
+            trial_remains: self.trial_remains.unwrap_or(otherwise.trial_remains),
+            probation: self.probation.map_or(otherwise.probation, |choice| choice.or(otherwise.probation)),
         }
     }
 }
@@ -296,6 +286,10 @@ pub struct UpgradeView {
     pub id: UpgradeId,
     /// `running`, `ended`, or `cut off` when the host died in the middle.
     pub status: String,
+    /// The upgrade that it takes back, if it is a rollback after a commit.
+    pub rolls_back: Option<UpgradeId>,
+    /// The probation of its actors, if it has one.
+    pub probation: Option<ProbationView>,
     /// Its entries, oldest first.
     pub journal: Vec<Entry>,
 }
@@ -321,6 +315,11 @@ pub struct UpgradeSummary {
     pub actors: usize,
     /// What became of them, as far as it has ended: `committed`, `rolled_back`, `refused`, `deferred`, and how many.
     pub outcomes: BTreeMap<String, usize>,
+    /// The upgrade that it takes back, if it is a rollback after a commit.
+    pub rolls_back: Option<UpgradeId>,
+    /// How many of its actors are on probation (`on`), or were: `finalised`, `rolled_back`, `superseded`, `stopped`,
+    /// `host_ended`.
+    pub probation: BTreeMap<String, usize>,
 }
 
 /// Which part of a list.
@@ -340,8 +339,24 @@ pub struct Distrusted {
     pub id: String,
     /// No.
     pub trusted: bool,
-    /// Who runs code that it signed: each runs on until the host ends, and does not come back then.
+    /// Who runs code that it signed: each runs on, also over failures and `actor restart`, until the host ends, and
+    /// does not come back then.
     pub actors: Vec<Runs>,
+    /// The artifacts that it signed: none of them is loaded any more, until another key signs it.
+    pub artifacts: Vec<SignedArtifact>,
+}
+
+/// An artifact, and who would need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SignedArtifact {
+    /// Of which kind.
+    pub kind: String,
+    /// Which version.
+    pub version: Version,
+    /// Whether it is the version that new actors get: none starts then.
+    pub default: bool,
+    /// Who would come back on it with the host, and will not.
+    pub defined: Vec<Addr>,
 }
 
 /// Who runs what.
@@ -364,40 +379,6 @@ pub struct RemoveArtifact {
     /// Why.
     #[serde(default)]
     pub reason: String,
-}
-
-/// An actor kind with all that there is of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct KindDetail {
-    /// Its name.
-    pub kind: String,
-    /// The version that new actors get.
-    pub default: Option<Version>,
-    /// What the store holds, by version.
-    pub versions: Vec<VersionDetail>,
-}
-
-/// One version of a kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct VersionDetail {
-    /// Which.
-    pub version: Version,
-    /// Its artifact.
-    pub sha256: Digest,
-    /// The artifact's length.
-    pub bytes: u64,
-    /// The schema of its state.
-    pub schema: u32,
-    /// When it was first pushed.
-    pub pushed: Option<Timestamp>,
-    /// The key that signed it.
-    pub signer: Option<String>,
-    /// What that key is called here; none: it is not trusted, or not any more.
-    pub trusted_as: Option<String>,
-    /// Who runs it.
-    pub running: Vec<Addr>,
-    /// Who comes back on it when the host does.
-    pub defined: Vec<Addr>,
 }
 
 /// Dead letters that are meant.
@@ -429,16 +410,6 @@ pub struct Kept {
     pub id: u64,
     /// Why.
     pub why: String,
-}
-
-/// Start arguments that a version takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct Checked {
-    /// Which version was asked.
-    pub version: Version,
-    /// Whether the actor of that name was started from them; none: there is none, or it was started by code to which
-    /// they would have another shape.
-    pub same_args: Option<bool>,
 }
 
 /// Which entries of the audit, newest first.

@@ -47,19 +47,19 @@ impl Native for Files {
         match message {
             Message::Read(asked) => {
                 let file = self.granted(call, &asked.path, FileAct::Read)?;
-                let part = on_a_thread(move || read(&file, &asked)).await?;
+                let part = on_a_thread(call, move || read(&file, &asked)).await?;
                 call.reply(&part);
             }
             Message::Append(asked) => {
                 let file = self.granted(call, &asked.path, FileAct::Append)?;
-                let appended = on_a_thread(move || append(&file, &asked)).await?;
+                let appended = on_a_thread(call, move || append(&file, &asked)).await?;
                 call.reply(&appended);
             }
             Message::Follow(asked) => {
                 let file = self.granted(call, &asked.path, FileAct::Follow)?;
                 chunk(asked.bytes_max)?;
                 let (path, looked) = (asked.path.clone(), file.clone());
-                match on_a_thread(move || Ok(looked.named())).await? {
+                match on_a_thread(call, move || Ok(looked.named())).await? {
                     // It may come to be one that can be followed.
                     Ok(_) | Err(Unopened::Missing | Unopened::Io(_)) => {}
                     Err(error) => return Err(error.refused(&path)),
@@ -80,9 +80,16 @@ fn chunk(bytes: u32) -> Result<usize, Refused> {
     }
 }
 
+/// The thread goes on when nobody waits for it any more, and the sender's next message waits for it.
 async fn on_a_thread<T: Send + 'static>(
+    call: &Call,
     act: impl FnOnce() -> Result<T, Refused> + Send + 'static,
 ) -> Result<T, Refused> {
+    let turn = call.turn();
+    let act = move || {
+        let _until_done = turn;
+        act()
+    };
     tokio::task::spawn_blocking(act).await?
 }
 

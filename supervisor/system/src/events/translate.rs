@@ -38,9 +38,11 @@ pub(super) fn translate(what: &What) -> Seen {
         }
         What::Stopped { addr: actor, reason } => Happened::Stopped { actor, reason },
         What::Failed(report) => {
-            let CrashReport { addr, version, generation, message, fault, .. } = CrashReport::clone(&report);
+            let CrashReport { addr: actor, version, generation, message, fault, upgrade, .. } =
+                CrashReport::clone(&report);
             let message = message.map(|message| message.name);
-            Happened::Panicked { actor: addr, version, generation: generation.0, message, why: fault.to_string() }
+            let (why, upgrade) = (fault.to_string(), upgrade.map(UpgradeId));
+            Happened::Panicked { actor, version, generation: generation.0, message, why, upgrade }
         }
         What::Suspended { addr: actor, version, why } => Happened::Suspended { actor, version, why },
         What::Restarted { addr: actor, version, generation, restarts } => {
@@ -101,6 +103,10 @@ fn of_upgrade(what: What) -> Seen {
         }
         What::NotUpgraded { addr: actor, serving: version, refused, code, why } => {
             Happened::NotUpgraded { actor, version, refused, code, why }
+        }
+        What::Probation { addr: actor, upgrade, version, phase, why } => {
+            let (upgrade, phase) = (UpgradeId(upgrade), phase.to_owned());
+            Happened::Probation { actor, upgrade, version, phase, why }
         }
         // That an upgrade has all its code: its steps say so.
         _ => return Seen::Untold,

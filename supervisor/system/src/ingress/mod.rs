@@ -15,12 +15,13 @@ use crate::{Launch, System, SystemError};
 pub use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use teneral_contract::{Addr, AskError};
 use teneral_control::api::ApiError;
 pub use teneral_control::api::{HttpListener, ListenError};
@@ -35,6 +36,10 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest name of a request that is taken over.
 const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// How much longer a request may take than its route says, so that whoever waits in it for something comes to say for
+/// what.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// How often a request is written anew when its actor has moved on meanwhile.
 const TRIES: usize = 3;
@@ -167,10 +172,13 @@ impl Shared {
     }
 
     async fn asked(&self, request: Request) -> Result<Response<Body>, ApiError> {
-        let parts = message::parts(request.uri().path())?;
-        let (route, named) = match self.routes.find(request.method().as_str(), &parts) {
+        let (parts, method) = (message::parts(request.uri().path())?, request.method());
+        // Answered as GET is; what serves leaves the body out.
+        let asked = if method == Method::HEAD { &Method::GET } else { method };
+        let (route, named) = match self.routes.find(asked.as_str(), &parts) {
             Found::Route(route, named) => (route, named),
-            Found::Methods(methods) => return Ok(refused::method(request.method().as_str(), &methods)),
+            Found::Methods(methods) if method == Method::OPTIONS => return Ok(refused::options(&methods)),
+            Found::Methods(methods) => return Ok(refused::method(method.as_str(), &methods)),
             Found::Nothing => return Err(refused::path(request.uri().path())),
         };
         let addr = addr(route, &named, request.headers())?;
@@ -178,7 +186,7 @@ impl Shared {
         let body = whole(request, &(), self.body_bytes_max).await?;
         let named = [named, query];
         let asking = self.ask(route, &addr, &body, &named);
-        match tokio::time::timeout(route.timeout, asking).await {
+        match tokio::time::timeout(route.timeout + GRACE, asking).await {
             Ok(done) => done,
             Err(_) => Err(refused::of(SystemError::Ask { addr, source: AskError::Timeout })),
         }
@@ -191,9 +199,11 @@ impl Shared {
         body: &[u8],
         named: &[BTreeMap<String, String>],
     ) -> Result<Response<Body>, ApiError> {
-        let actor = self.actor(route, addr).await?;
+        let begun = Instant::now();
         let mut tries = 1;
         loop {
+            let actor = self.actor(route, addr).await?;
+            let left = route.timeout.saturating_sub(begun.elapsed());
             let (generation, provider) = (actor.info().generation, actor.provider());
             let messages = &provider.manifest().messages;
             let Some(message) = messages.iter().find(|known| known.name == route.message) else {
@@ -203,17 +213,24 @@ impl Shared {
             let json = message::merged(&message.shape, body, named)?;
             let done = match message.reply {
                 None => {
-                    let told = self.system.tell_json(addr, &route.message, &json, route.timeout).await;
+                    let told = self.system.tell_json(addr, &route.message, &json, left).await;
                     told.map(|()| json_of(StatusCode::ACCEPTED, "{\"accepted\":true}".to_owned()))
                 }
                 Some(_) => {
-                    let reply = self.system.ask_json(addr, &route.message, &json, route.timeout).await;
+                    let reply = self.system.ask_json(addr, &route.message, &json, left).await;
                     reply.map(|reply| json_of(StatusCode::OK, reply))
                 }
             };
             match done {
                 // By code that came meanwhile, before anybody handled it: written anew, as that code reads it.
                 Err(error) if is_of_another_shape(&error) && tries < TRIES && actor.info().generation != generation => {
+                    tries += 1;
+                }
+                // Stopped before anybody handled it: the next one is as good.
+                Err(error) if is_gone(&error) && route.start != StartPolicy::Never => {
+                    if tries == TRIES {
+                        return Err(refused::stopped(addr));
+                    }
                     tries += 1;
                 }
                 done => return done.map_err(refused::of),
@@ -227,13 +244,19 @@ impl Shared {
         }
         let StartPolicy::OnFirstUse { args } = &route.start else { return Err(self.nobody(route, addr).await) };
         let launch = Launch { version: None, options: ActorOptions::permanent() };
-        self.system.first_use(addr.clone(), launch, Given::Json(args.clone())).await.map_err(refused::of)
+        let made = self.system.first_use(addr.clone(), launch, Given::Json(args.clone())).await;
+        made.map_err(|error| match error {
+            SystemError::Json { why, hint, .. } => refused::args(route, &why, &hint),
+            error if is_gone(&error) => refused::stopped(addr),
+            error => refused::of(error),
+        })
     }
 
     /// Nobody has the name: a slip of whoever asks, or a kind that is not there yet.
     async fn nobody(&self, route: &Route, addr: &Addr) -> ApiError {
         let addr = addr.clone();
         // By its key only: a stranger's slip must not cost a look at all the names there are.
+        let system = self.system.clone();
         let looked = self.system.blocking("a look", move |inner| {
             let store = inner.library.store();
             if !store.releases()?.iter().any(|release| release.kind == addr.kind()) {
@@ -241,7 +264,7 @@ impl Shared {
             }
             match store.definition(&addr)? {
                 // One that is defined and does not run is another matter.
-                Some(_) => Err(SystemError::Defined { addr }),
+                Some(_) => Err(system.is_down(addr)),
                 None => Err(SystemError::Actor { addr, hint: String::new() }),
             }
         });
@@ -256,6 +279,11 @@ fn addr(route: &Route, named: &BTreeMap<String, String>, headers: &HeaderMap) ->
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let key = route.key.of(named, header).ok_or_else(|| refused::key(route))?;
     Addr::new(&format!("{}/{key}", route.kind)).map_err(|error| refused::of(SystemError::Address(error)))
+}
+
+/// The actor was there, and is no more.
+fn is_gone(error: &SystemError) -> bool {
+    matches!(error, SystemError::Actor { .. } | SystemError::Tell { source: TellError::Closed(()), .. })
 }
 
 /// Said before anybody handled it.

@@ -61,7 +61,7 @@ pub(crate) async fn whole<S: Send + Sync>(
         return Err(ApiError::request(StatusCode::PAYLOAD_TOO_LARGE, "CTL-LARGE", what, LARGE));
     }
     // Instead of the bound of most paths, which may be less.
-    DefaultBodyLimit::max(bytes_max).apply(&mut request);
+    DefaultBodyLimit::max(if cfg!(feature = "bug-r11") { usize::MAX } else { bytes_max }).apply(&mut request);
     match tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state)).await {
         Ok(body) => body.map_err(|error| unread(&error)),
         Err(_) => {

@@ -10,8 +10,10 @@ use semver::Version;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_control::api::ApiError;
-use teneral_control::api::wire::{ActorView, Named, Pause};
+use teneral_control::api::wire::{ActorView, BeginFrom, Named, Pause, Restart};
 use teneral_runtime::error::PauseRefused;
+use teneral_runtime::{Begin, Status};
+use teneral_upgrade::{Failure, Phase};
 
 /// Writes an order down, with the version of the code that it meets, or else the one that is wanted.
 pub(super) fn ordered(system: &System, addr: &Addr, reason: &str, wanted: Option<&Version>, what: &str) {
@@ -25,7 +27,7 @@ pub(super) async fn pause(State(system): State<System>, Asked(body): Asked<Pause
     unless_own(&body.actor)?;
     ordered(&system, &body.actor, &body.reason, None, "a pause was asked for");
     let actor = system.up(&body.actor).await?;
-    let (pausing, max) = (actor.clone(), Duration::from_millis(body.max_ms));
+    let (pausing, max) = (actor.clone(), Duration::from_millis(body.max_ms.get()));
     let paused = look(&system, move |_| Ok(pausing.pause(OPERATOR, max))).await?;
     paused.map_err(|refused| not_paused(&refused))?;
     seen(&system, &body.actor).await
@@ -40,23 +42,63 @@ fn not_paused(refused: &PauseRefused) -> ApiError {
 pub(super) async fn resume(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
     unless_own(&body.actor)?;
     ordered(&system, &body.actor, &body.reason, None, "its resumption was asked for");
-    system.up(&body.actor).await?.resume(OPERATOR);
-    seen(&system, &body.actor).await
+    let actor = system.up(&body.actor).await?;
+    actor.resume(OPERATOR);
+    match actor.info().status {
+        Status::Paused { owner } if owner != OPERATOR => Err(not_let_go(&system, &body.actor, owner)),
+        _ => seen(&system, &body.actor).await,
+    }
 }
 
-pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Named>) -> Answer<ActorView> {
+/// Who holds it is no operator, and lets it go on terms of its own.
+fn not_let_go(system: &System, addr: &Addr, owner: String) -> ApiError {
+    let on = system.on_probation().into_iter().find(|on| on.actor == *addr);
+    let (why, hint) = match on.as_ref().map(|on| (on, &on.phase)) {
+        Some((on, Phase::Held { failure: Failure { code, cause, .. } })) => {
+            let go_on = format!("let {} go on: teneral upgrade finalise {} {addr}", on.to, on.upgrade);
+            let back = |way| format!("take it back: teneral upgrade rollback {} {addr} --by {way}; or ", on.upgrade);
+            let hint = on.ways.first().map_or_else(String::new, back) + &go_on;
+            (format!("it could not be taken back ([{code}] {cause}); "), hint)
+        }
+        Some((on, Phase::RollingBack { why })) => {
+            let hint = format!("wait until it is back: teneral upgrade status {}", on.upgrade);
+            (format!("it is being taken back ({why}); "), hint)
+        }
+        _ if system.running().iter().any(|id| id.0 == owner) => {
+            (String::new(), format!("wait for it, or cancel it: teneral upgrade cancel {owner}"))
+        }
+        _ => (String::new(), format!("look whether it is let go: teneral actor show {addr}")),
+    };
+    let now = format!("{why}it stays paused, with its state and its messages");
+    ApiError::new(StatusCode::CONFLICT, "CTL-RESUME", &PauseRefused::Held { owner }, &now, hint)
+        .after(format!("{addr} was not paused by an operator"))
+}
+
+pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Restart>) -> Answer<ActorView> {
     unless_own(&body.actor)?;
-    ordered(&system, &body.actor, &body.reason, None, "a restart was asked for");
+    let (begin, what) = match body.state.unwrap_or(BeginFrom::Keep) {
+        BeginFrom::Keep => (Begin::State, "a restart with its state was asked for"),
+        BeginFrom::Init => (Begin::Args, "a restart from its start arguments was asked for"),
+    };
+    ordered(&system, &body.actor, &body.reason, None, what);
     let actor = match system.actor(&body.actor) {
         Ok(actor) => actor,
         Err(_) => {
-            system.start_defined_actor(&body.actor).await?;
+            system.start_defined_from(&body.actor, begin).await?;
             return seen(&system, &body.actor).await;
         }
     };
-    let restarted = look(&system, move |_| Ok(actor.restart())).await?;
+    let restarted = look(&system, move |_| Ok(actor.restart(begin))).await?;
     restarted.map_err(|fault| {
-        let hint = "mend what the cause says; teneral actor show says what the actor does now";
+        let hint = match begin {
+            Begin::Args | Begin::Declared => {
+                "mend what the cause says; teneral actor show says what the actor does now".to_owned()
+            }
+            Begin::State => format!(
+                "mend what the cause says; to give the state up: teneral actor restart {} --state init",
+                body.actor
+            ),
+        };
         ApiError::new(StatusCode::CONFLICT, "CTL-RESTART", &fault, "the actor is as it was", hint)
             .after("the actor could not be restarted")
     })?;

@@ -9,10 +9,11 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use jiff::Timestamp;
+use teneral_contract::Digest;
 use teneral_control::api::ApiError;
-use teneral_control::api::wire::{Distrusted, KeyView, Runs, Trust};
+use teneral_control::api::wire::{Distrusted, KeyView, Runs, SignedArtifact, Trust};
 use teneral_control::trust::{KeyId, KeyPurpose, PublicKey, TrustedKey};
-use teneral_store::Store;
+use teneral_store::{Release, Store};
 
 pub(super) fn routes() -> Router<System> {
     Router::new()
@@ -56,15 +57,52 @@ async fn trust(
 
 async fn distrust(State(system): State<System>, Path(id): Path<String>) -> Answer<Distrusted> {
     let known = look(&system, System::trusted_keys).await?;
-    let Some(key) = id.parse().ok().filter(|id: &KeyId| known.iter().any(|known| known.public.id() == *id)) else {
-        let what = format!("no key {id} is trusted here");
-        return Err(ApiError::request(StatusCode::NOT_FOUND, "CTL-KEY", what, "teneral key list shows those that are"));
-    };
-    let actors = look(&system, move |system| {
+    let key = meant(&id, &known)?;
+    let done = look(&system, move |system| {
         system.distrust(key)?;
-        signed_by(system, key)
+        let (actors, artifacts) = (signed_by(system, key)?, artifacts_by(system, key)?);
+        Ok(Distrusted { id: key.to_string(), trusted: false, actors, artifacts })
     });
-    Ok(Json(Distrusted { id, trusted: false, actors: actors.await? }))
+    Ok(Json(done.await?))
+}
+
+/// The one key whose id begins so.
+fn meant(typed: &str, known: &[TrustedKey]) -> Result<KeyId, ApiError> {
+    let begins = |id: &KeyId| !typed.is_empty() && id.to_string().starts_with(&typed.to_ascii_uppercase());
+    let found: Vec<KeyId> = known.iter().map(|key| key.public.id()).filter(begins).collect();
+    let hint = "teneral key list shows those that are";
+    match found.as_slice() {
+        [one] => Ok(*one),
+        [] => {
+            let what = format!("no key {typed} is trusted here");
+            Err(ApiError::request(StatusCode::NOT_FOUND, "CTL-KEY", what, hint))
+        }
+        several => {
+            let ids = several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let what = format!("{typed} is the beginning of {} keys: {ids}", several.len());
+            Err(ApiError::request(StatusCode::BAD_REQUEST, "CTL-KEY", what, "type more of the one that is meant"))
+        }
+    }
+}
+
+fn is_by(system: &System, digest: Digest, key: KeyId) -> Result<bool, SystemError> {
+    let signed = system.store().signed(digest)?;
+    Ok(signed.is_some_and(|signed| KeyId::of_signature(&signed.signature) == Ok(key)))
+}
+
+/// What the store holds that a key signed, and who would need it.
+fn artifacts_by(system: &System, key: KeyId) -> Result<Vec<SignedArtifact>, SystemError> {
+    let (mut found, definitions) = (Vec::new(), system.definitions()?);
+    for Release { kind, version, sha256, .. } in system.releases()? {
+        if !is_by(system, sha256, key)? {
+            continue;
+        }
+        let on = definitions.iter().filter(|on| on.addr.kind() == kind && on.version == version);
+        let defined = on.map(|on| on.addr.clone()).collect();
+        let default = system.default_version(&kind)?.as_ref() == Some(&version);
+        found.push(SignedArtifact { kind, version, default, defined });
+    }
+    Ok(found)
 }
 
 /// Who runs code that was signed by a key.
@@ -72,8 +110,7 @@ fn signed_by(system: &System, key: KeyId) -> Result<Vec<Runs>, SystemError> {
     let mut found = Vec::new();
     for actor in system.actors() {
         let provider = actor.provider();
-        let signed = system.store().signed(provider.digest())?;
-        if signed.is_some_and(|signed| KeyId::of_signature(&signed.signature) == Ok(key)) {
+        if is_by(system, provider.digest(), key)? {
             found.push(Runs { actor: actor.addr().clone(), version: provider.version().clone() });
         }
     }

@@ -34,9 +34,11 @@ fn letters(system: &System) -> Vec<DeadLetterView> {
         at: timestamp(letter.wall_ns),
         to: letter.to.clone(),
         from: letter.from.clone(),
-        message: system
-            .message_name(letter.to.kind(), letter.tag.variant)
-            .unwrap_or_else(|| format!("{:016x}", letter.tag.variant)),
+        message: match letter.tag.variant {
+            // No message of anybody's: a reply to no call, a child's start arguments.
+            0 => "-".to_owned(),
+            variant => system.message_name(letter.to.kind(), variant).unwrap_or_else(|| format!("{variant:016x}")),
+        },
         body_bytes: letter.body_bytes,
         body_kept: dead.has_body(letter.id),
         reason: letter.reason.to_string(),

@@ -3,7 +3,7 @@
 //! * `routes`: which path is which act
 //! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
-//! * `upgrades`, `keys`, `letters`, `shelf`: those acts, and what the store holds
+//! * `upgrades`, `probations`, `held`, `keys`, `letters`, `shelf`: those acts, and what the store holds
 //! * `watched`: what happens, as a stream
 //! * `audited`: who asked for what, and what came of it
 //! * `openapi`: all of it as a document
@@ -13,10 +13,14 @@
 mod asked;
 mod audited;
 mod care;
+mod held;
 mod keys;
 mod letters;
+mod marks;
+mod modules;
 mod openapi;
 mod phase;
+mod probations;
 mod refused;
 mod routes;
 mod shelf;

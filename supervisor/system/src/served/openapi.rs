@@ -9,7 +9,7 @@ use axum::routing::get;
 use teneral_control::api::rate::{REQUESTS_BURST, REQUESTS_PER_S};
 use teneral_control::api::{ApiError, BODY_BYTES_MAX, CONNECTIONS_MAX, WATCHERS_MAX, event, wire};
 use teneral_store::Release;
-use teneral_upgrade::{Plan, Report};
+use teneral_upgrade::{OnProbation, Plan, Report};
 use utoipa::OpenApi as _;
 use utoipa::ToSchema;
 use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem};
@@ -51,22 +51,42 @@ fn rows() -> Vec<Row> {
     vec![
         (GET, "/v1/health", "What the host is, and whether it serves. Always answered.", &[], Nothing, One("Health")),
         (GET, "/v1/openapi.json", "This document.", &[], Nothing, Anything),
+        (GET, "/v1/config", "What the host goes by, and who said so.", &[], Nothing, Many("ConfigRow")),
         (GET, "/v1/artifacts", "What the store holds, by kind and version.", &[], Nothing, Many("Release")),
+        (GET, "/v1/artifacts/{sha256}", "What one says of itself.", &[], Nothing, One("ArtifactDetail")),
         (POST, "/v1/artifacts/push", "Brings a library through the gate into the store.", &[], Library, One("Release")),
         (POST, "/v1/artifacts/remove", "Takes an artifact away.", &[], Of("RemoveArtifact"), One("Release")),
+        (POST, "/v1/artifacts/pardon", "Ends a quarantine.", &[], Of("RemoveArtifact"), One("Pardoned")),
+        (GET, "/v1/marks", "The high-water marks, and whether they are whole.", &[], Nothing, One("MarksView")),
+        (POST, "/v1/marks/accept", "Takes what is left of them.", &[], Of("AcceptMarks"), One("MarksView")),
         (GET, "/v1/keys", "The keys whose signatures are accepted.", &[], Nothing, Many("KeyView")),
         (POST, "/v1/keys/trust", "Accepts a key's signatures.", &[], Of("Trust"), One("KeyView")),
-        (POST, "/v1/keys/{id}/distrust", "Accepts them no longer.", &[], Nothing, One("Distrusted")),
+        (
+            POST,
+            "/v1/keys/{id}/distrust",
+            "Accepts them no longer; an id may be cut short.",
+            &[],
+            Nothing,
+            One("Distrusted"),
+        ),
         (GET, "/v1/kinds", "The kinds: default, versions, what runs.", &[], Nothing, Many("KindView")),
         (GET, "/v1/kinds/{kind}", "All that there is of a kind.", &[], Nothing, One("KindDetail")),
+        (GET, "/v1/kinds/{kind}/{version}", "What a version says of itself.", &[], Nothing, One("ArtifactDetail")),
         (POST, "/v1/kinds/set-default", "Names what new actors get.", &[], Of("SetDefault"), One("SetDefault")),
         (GET, "/v1/actors", "All actors, also those that are down.", &[], Nothing, Many("ActorView")),
         (GET, "/v1/actors/{actor}", "One of them.", &[], Nothing, One("ActorView")),
         (GET, "/v1/actors/{actor}/state", "Its state, as its own code writes it.", &[], Nothing, Anything),
         (POST, "/v1/actors/start", "Starts an actor, which comes back.", &[], Of("Start"), One("ActorView")),
         (POST, "/v1/actors/check", "Whether it could be started so.", &[], Of("Start"), One("Checked")),
-        (POST, "/v1/actors/stop", "Stops and forgets an actor.", &[], Of("Stop"), One("Stopped")),
-        (POST, "/v1/actors/restart", "Begins an actor anew.", &[], Of("Named"), One("ActorView")),
+        (POST, "/v1/actors/stop", "Stops and forgets an actor.", &[], Of("Stop"), One("HasStopped")),
+        (
+            POST,
+            "/v1/actors/restart",
+            "Begins an actor again, with its state or without.",
+            &[],
+            Of("Restart"),
+            One("ActorView"),
+        ),
         (POST, "/v1/actors/pause", "Holds an actor.", &[], Of("Pause"), One("ActorView")),
         (POST, "/v1/actors/resume", "Lets it go on.", &[], Of("Named"), One("ActorView")),
         (POST, "/v1/actors/tell", "Sends an actor a message.", &[], Of("Say"), One("Told")),
@@ -74,13 +94,33 @@ fn rows() -> Vec<Row> {
         (GET, "/v1/dead-letters", "What went nowhere, oldest first.", &[], Nothing, Many("DeadLetterView")),
         (POST, "/v1/dead-letters/resend", "Sends dead letters again.", &[], Of("Letters"), One("Resent")),
         (POST, "/v1/dead-letters/drop", "Gives dead letters up.", &[], Of("Letters"), One("Resent")),
+        (GET, "/v1/modules", "What runs in processes of its own.", &[], Nothing, Many("ModuleView")),
         (GET, "/v1/audit", "Who had the host do what, newest first.", &AUDIT, Nothing, Many("AuditView")),
         (GET, "/v1/events", "What happens, until the host stops.", &EVENTS, Nothing, Events),
+    ]
+}
+
+/// The same of upgrades, and of what comes after them.
+fn rows_of_upgrades() -> Vec<Row> {
+    vec![
         (GET, "/v1/upgrades", "The latest upgrades, newest first.", &UPGRADES, Nothing, Many("UpgradeSummary")),
         (GET, "/v1/upgrades/{id}", "One of them, with its journal.", &[], Nothing, One("UpgradeView")),
         (POST, "/v1/upgrades/{id}/cancel", "Cancels one that is at work.", &[], Nothing, One("Cancelled")),
+        (POST, "/v1/upgrades/{id}/finalise", "Ends its probation well.", &[], Of("Finalise"), One("Finalised")),
+        (POST, "/v1/upgrades/{id}/rollback", "Takes it back.", &[], Of("RollBack"), Many("Report")),
+        (GET, "/v1/probations", "Who is on probation after an upgrade.", &[], Nothing, Many("OnProbation")),
+        (GET, "/v1/held", "Effects that wait for somebody's word.", &[], Nothing, Many("HeldView")),
+        (POST, "/v1/held/{number}/send", "Sends one, as from its actor.", &[], Nothing, One("HeldView")),
+        (POST, "/v1/held/{number}/drop", "Gives one up.", &[], Nothing, One("HeldView")),
         (GET, "/v1/requests/{request}", "What was asked for under that name.", &[], Nothing, One("UpgradeView")),
-        (POST, "/v1/upgrades/plan", "What it would do; nobody is paused.", &[], Of("Upgrade"), One("Plan")),
+        (
+            POST,
+            "/v1/upgrades/plan",
+            "What it would do, rehearsed on copies; nobody is paused.",
+            &[],
+            Of("Upgrade"),
+            One("Plan"),
+        ),
         (POST, "/v1/upgrades/run", "Plans and applies.", &[], Of("Upgrade"), One("Report")),
         (POST, "/v1/upgrades/apply", "Applies a plan as it is.", &[], Of("Apply"), One("Report")),
     ]
@@ -104,30 +144,44 @@ const EVENTS: [(&str, &str); 3] = [
     ApiError,
     Answered,
     Cancelled,
+    OnProbation,
     Plan,
     Release,
     Report,
-    Stopped,
     Told,
     event::Event,
     event::Gap,
+    wire::AcceptMarks,
     wire::ActorView,
     wire::Apply,
+    wire::ArtifactDetail,
     wire::AuditView,
     wire::Checked,
+    wire::ConfigRow,
     wire::DeadLetterView,
     wire::Distrusted,
+    wire::Down,
+    wire::Finalise,
+    wire::Finalised,
+    wire::HasStopped,
     wire::Health,
+    wire::HeldView,
+    wire::ModuleView,
     wire::KeyView,
     wire::KindDetail,
     wire::KindView,
     wire::Letters,
+    wire::MarksView,
     wire::Named,
+    wire::Pardoned,
     wire::Pause,
     wire::RemoveArtifact,
     wire::Resent,
+    wire::Restart,
+    wire::RollBack,
     wire::Say,
     wire::SetDefault,
+    wire::SignedArtifact,
     wire::Start,
     wire::Stop,
     wire::Trust,
@@ -136,16 +190,6 @@ const EVENTS: [(&str, &str); 3] = [
     wire::UpgradeView
 )))]
 struct Schemas;
-
-/// An actor that has stopped.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "its shape alone is used: the handler writes it")]
-struct Stopped {
-    /// Which.
-    actor: String,
-    /// Whether its turn was cut off, since it did not end in time.
-    cut_off: bool,
-}
 
 /// A message that waits for its turn.
 #[derive(ToSchema)]
@@ -198,7 +242,7 @@ pub fn document() -> OpenApi {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(about))
         .build();
-    for row in rows() {
+    for row in rows().into_iter().chain(rows_of_upgrades()) {
         let (method, path) = (row.0.clone(), row.1);
         let item = PathItem::new(method, operation(row));
         match document.paths.paths.get_mut(path) {

@@ -3,8 +3,10 @@
 //! So whoever asks too early or too late learns that, instead of finding nobody. What was let in is counted: a host
 //! that stops owes it an answer.
 
-use super::routes::{Answer, Json};
+use super::probations;
+use super::routes::{Answer, Json, look};
 use crate::System;
+use crate::fallen::counted;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::middleware::Next;
@@ -15,7 +17,7 @@ use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 pub(super) use teneral_control::api::HEALTH;
-use teneral_control::api::wire::Health;
+use teneral_control::api::wire::{ConfigRow, Health};
 use tokio::sync::watch;
 
 /// What a host does.
@@ -142,9 +144,34 @@ pub(super) async fn admit(State(system): State<System>, request: Request, next: 
     ApiError::request(StatusCode::SERVICE_UNAVAILABLE, code, what, hint).into_response()
 }
 
+/// What this host was told, which it goes by until it ends.
+pub(super) async fn config(State(system): State<System>) -> Answer<Vec<ConfigRow>> {
+    Ok(Json(system.told().to_vec()))
+}
+
 pub(super) async fn health(State(system): State<System>) -> Answer<Health> {
     let version = Version::parse(env!("CARGO_PKG_VERSION")).unwrap_or(Version::new(0, 0, 0));
     let (pid, profile) = (std::process::id(), system.profile().as_str().to_owned());
-    let (status, actors, upgrades) = (system.phase().as_str().to_owned(), system.actors().len(), system.running());
-    Ok(Json(Health { version, status, pid, profile, actors, upgrades }))
+    let (phase, actors, upgrades) = (system.phase(), system.actors().len(), system.running());
+    let downs = match phase {
+        Phase::Serving => look(&system, System::downs).await,
+        // Who has not come back yet, or has stopped already, is not down.
+        Phase::Starting | Phase::Stopping => Ok(Vec::new()),
+    };
+    // A disk that cannot be read is no reason to say nothing.
+    let (down, down_first) = counted(downs.unwrap_or_default());
+    let status = phase.as_str().to_owned();
+    let (on_probation, on_probation_first) = probations::named(system.on_probation());
+    Ok(Json(Health {
+        version,
+        status,
+        pid,
+        profile,
+        actors,
+        down,
+        down_first,
+        on_probation,
+        on_probation_first,
+        upgrades,
+    }))
 }

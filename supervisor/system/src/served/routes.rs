@@ -2,7 +2,8 @@
 
 use super::asked::{Asked, signed, whole};
 use super::audited::{self, Note};
-use super::{care, keys, letters, openapi, phase, shelf, upgrades, watched};
+use super::{care, held, keys, letters, marks, modules, openapi, phase, probations, shelf, upgrades, watched};
+use crate::fallen::{counted, suspended};
 use crate::{Admission, Launch, Stopped, System, SystemError, ToAddr};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
@@ -16,10 +17,13 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use teneral_contract::Addr;
-use teneral_control::api::wire::{ActorView, KindView, OLDER_HEADER, Say, SetDefault, Start, Stop, TIMEOUT_MS};
+use teneral_control::api::wire::{
+    ActorView, Down, HasStopped, KindView, Lost, OLDER_HEADER, Say, SetDefault, Start, Stop, TIMEOUT_MS,
+};
 use teneral_control::api::{ApiError, BODY_BYTES_MAX};
 use teneral_runtime::{ActorOptions, ActorRef, Status};
 use teneral_store::{Definition, Release};
+use teneral_upgrade::OnProbation;
 use tokio::sync::Semaphore;
 
 pub(super) type Answer<T> = Result<Json<T>, ApiError>;
@@ -49,6 +53,7 @@ pub(super) fn of(system: System) -> Router {
     let artifact_bytes_max = artifact_bytes_max(&system);
     Router::new()
         .route(phase::HEALTH, get(phase::health))
+        .route("/v1/config", get(phase::config))
         .route("/v1/artifacts", get(artifacts))
         .route("/v1/artifacts/push", post(push).layer(DefaultBodyLimit::max(artifact_bytes_max)))
         .route("/v1/kinds", get(kinds))
@@ -63,8 +68,12 @@ pub(super) fn of(system: System) -> Router {
         .route("/v1/actors/pause", post(care::pause))
         .route("/v1/actors/resume", post(care::resume))
         .route("/v1/actors/restart", post(care::restart))
+        .merge(held::routes())
         .merge(keys::routes())
         .merge(letters::routes())
+        .merge(marks::routes())
+        .merge(modules::routes())
+        .merge(probations::routes())
         .merge(shelf::routes())
         .merge(upgrades::routes())
         .merge(watched::routes())
@@ -120,10 +129,27 @@ async fn kinds(State(system): State<System>) -> Answer<Vec<KindView>> {
 fn kind_views(system: &System) -> Result<Vec<KindView>, SystemError> {
     let mut kinds: BTreeMap<String, KindView> = BTreeMap::new();
     for Release { kind, version, .. } in system.releases()? {
-        let new = || KindView { kind: kind.clone(), default: None, versions: Vec::new(), running: Vec::new() };
+        let new = || KindView {
+            kind: kind.clone(),
+            default: None,
+            versions: Vec::new(),
+            running: Vec::new(),
+            down: 0,
+            down_first: Vec::new(),
+            on_probation: 0,
+            on_probation_first: Vec::new(),
+        };
         kinds.entry(kind.clone()).or_insert_with(new).versions.push(version);
     }
+    let mut downs: BTreeMap<String, Vec<Down>> = BTreeMap::new();
+    for down in system.downs()? {
+        downs.entry(down.actor.kind().to_owned()).or_default().push(down);
+    }
+    let on_probation = system.on_probation();
     for view in kinds.values_mut() {
+        let of_kind = on_probation.iter().filter(|on| on.actor.kind() == view.kind).cloned();
+        (view.on_probation, view.on_probation_first) = probations::named(of_kind);
+        (view.down, view.down_first) = counted(downs.remove(&view.kind).unwrap_or_default());
         view.default = system.default_version(&view.kind)?;
         let mut running: BTreeMap<Version, usize> = BTreeMap::new();
         for actor in system.runtime().actors_of(&view.kind) {
@@ -141,40 +167,67 @@ async fn set_default(State(system): State<System>, Asked(body): Asked<SetDefault
 }
 
 async fn actors(State(system): State<System>) -> Answer<Vec<ActorView>> {
+    Ok(Json(look(&system, actor_views).await?))
+}
+
+fn actor_views(system: &System) -> Result<Vec<ActorView>, SystemError> {
     let mut defined: BTreeMap<String, Definition> = BTreeMap::new();
-    for definition in look(&system, System::definitions).await? {
+    for definition in system.definitions()? {
         defined.insert(definition.addr.path().to_owned(), definition);
     }
+    let mut on_probation = probations::by_actor(system);
     let up = system.actors();
-    let mut views: Vec<ActorView> =
-        up.iter().map(|actor| view(actor, defined.remove(actor.addr().path()).as_ref())).collect();
-    views.extend(defined.values().map(down));
+    let mut views: Vec<ActorView> = Vec::with_capacity(up.len() + defined.len());
+    for actor in &up {
+        let known = defined.remove(actor.addr().path());
+        views.push(view(actor, known.as_ref(), on_probation.remove(actor.addr())));
+    }
+    views.extend(defined.values().map(|definition| down(system, definition)));
+    let mut defaults: BTreeMap<String, Option<Version>> = BTreeMap::new();
+    for view in &mut views {
+        let kind = view.actor.kind();
+        if !defaults.contains_key(kind) {
+            defaults.insert(kind.to_owned(), system.default_version(kind)?);
+        }
+        view.default = defaults.get(kind).cloned().flatten();
+    }
     views.sort_by(|one, other| one.actor.path().cmp(other.actor.path()));
-    Ok(Json(views))
+    Ok(views)
 }
 
 async fn actor(State(system): State<System>, Path(actor): Path<String>) -> Answer<ActorView> {
     let actor = actor.to_addr()?;
-    let definition = definition(&system, &actor).await?;
-    match (system.actor(&actor), &definition) {
-        (Ok(actor), definition) => Ok(Json(view(&actor, definition.as_ref()))),
-        (Err(SystemError::Actor { .. }), Some(definition)) => Ok(Json(down(definition))),
-        (Err(error), _) => Err(error.into()),
-    }
-}
-
-async fn definition(system: &System, addr: &Addr) -> Result<Option<Definition>, ApiError> {
-    let addr = addr.clone();
-    look(system, move |system| system.defined(&addr)).await
+    let (found, named) = (system.actor(&actor), actor.clone());
+    let missing = match found {
+        Ok(actor) => return Ok(Json(as_it_is(&system, actor).await?)),
+        Err(error) => error,
+    };
+    let definition = match &missing {
+        SystemError::Actor { .. } => look(&system, move |system| system.defined(&named)).await?,
+        _ => None,
+    };
+    let Some(definition) = definition else { return Err(missing.into()) };
+    let default = look(&system, move |system| system.default_version(actor.kind())).await?;
+    Ok(Json(ActorView { default, ..down(&system, &definition) }))
 }
 
 /// An actor that runs, as it is now.
 pub(super) async fn seen(system: &System, addr: &Addr) -> Answer<ActorView> {
-    let definition = definition(system, addr).await?;
-    Ok(Json(view(&system.actor(addr)?, definition.as_ref())))
+    // One that is down again by now is defined all the same, and why it is down is known.
+    Ok(Json(as_it_is(system, system.up(addr).await?).await?))
 }
 
-fn view(actor: &ActorRef, definition: Option<&Definition>) -> ActorView {
+async fn as_it_is(system: &System, actor: ActorRef) -> Result<ActorView, ApiError> {
+    look(system, move |system| {
+        let addr = actor.addr();
+        let (definition, on) = (system.defined(addr)?, system.probation_of(addr)?);
+        let default = system.default_version(addr.kind())?;
+        Ok(ActorView { default, ..view(&actor, definition.as_ref(), on) })
+    })
+    .await
+}
+
+fn view(actor: &ActorRef, definition: Option<&Definition>, probation: Option<OnProbation>) -> ActorView {
     let info = actor.info();
     let (status, detail) = match info.status {
         Status::Running => ("running", String::new()),
@@ -190,6 +243,9 @@ fn view(actor: &ActorRef, definition: Option<&Definition>) -> ActorView {
         generation: info.generation.0,
         status: status.to_owned(),
         detail,
+        down: suspended(actor),
+        default: None,
+        probation,
         queued_messages: info.queued_messages,
         queued_bytes: info.queued_bytes,
         outbox_effects: info.outbox_effects,
@@ -203,7 +259,8 @@ fn view(actor: &ActorRef, definition: Option<&Definition>) -> ActorView {
 }
 
 /// A defined actor that does not run.
-fn down(definition: &Definition) -> ActorView {
+fn down(system: &System, definition: &Definition) -> ActorView {
+    let why = system.why_down(&definition.addr);
     ActorView {
         actor: definition.addr.clone(),
         desired: Some(definition.version.clone()),
@@ -211,7 +268,10 @@ fn down(definition: &Definition) -> ActorView {
         schema: None,
         generation: definition.generation,
         status: "down".to_owned(),
-        detail: "it did not come back: the host's log says why; teneral actor restart tries again".to_owned(),
+        detail: why.cause.clone(),
+        down: Some(why.to_wire(&definition.addr)),
+        default: None,
+        probation: None,
         queued_messages: 0,
         queued_bytes: 0,
         outbox_effects: 0,
@@ -234,14 +294,20 @@ async fn start(State(system): State<System>, Asked(body): Asked<Start>) -> Answe
     care::ordered(&system, &actor, &reason, version.as_ref(), "a start was asked for");
     let launch = Launch { version, options: ActorOptions::permanent() };
     let started = system.define_json(&actor, launch, &args.to_string()).await?;
-    let definition = definition(&system, &actor).await?;
-    Ok(Json(view(&started, definition.as_ref())))
+    Ok(Json(as_it_is(&system, started).await?))
 }
 
-async fn stop(State(system): State<System>, Asked(body): Asked<Stop>) -> Answer<Value> {
+async fn stop(State(system): State<System>, Asked(body): Asked<Stop>) -> Answer<HasStopped> {
     let Stop { actor, reason, timeout_ms } = body;
+    let named = actor.clone();
+    let defined = look(&system, move |system| system.defined(&named)).await?.is_some();
+    let running = system.actor(&actor).ok();
+    let queued_messages = running.as_ref().map_or(0, |running| running.info().queued_messages);
     let stopped = system.stop(&actor, &reason, Duration::from_millis(timeout_ms)).await?;
-    Ok(Json(json!({ "actor": actor, "cut_off": stopped == Stopped::CutOff })))
+    // Counted at its end: it may have come to some of what waited.
+    let handled = running.map(|running| running.info().handled);
+    let lost = Lost { handled, queued_messages, defined };
+    Ok(Json(HasStopped { actor, cut_off: stopped == Stopped::CutOff, lost }))
 }
 
 async fn tell(State(system): State<System>, Asked(body): Asked<Say>) -> Answer<Value> {

@@ -1,23 +1,29 @@
 //! What the store holds of a kind, and what is taken away.
 
-use super::asked::Asked;
+use super::asked::{Asked, wrong};
 use super::routes::{Answer, Json, look};
-use crate::{System, SystemError};
+use crate::library::Described;
+use crate::system::parse;
+use crate::{ImageUse, System, SystemError};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use teneral_control::api::wire::{Checked, Start};
-use teneral_control::api::wire::{KindDetail, RemoveArtifact, VersionDetail};
+use teneral_contract::Digest;
+use teneral_contract::digest::DigestError;
+use teneral_control::api::wire::{ArtifactDetail, Checked, ImageView, KindDetail, MessageDetail, Refusal};
+use teneral_control::api::wire::{RemoveArtifact, Start, VersionDetail};
 use teneral_control::trust::KeyId;
-use teneral_runtime::ports::{Json as Asks, JsonDone};
-use teneral_store::{Definition, Release, Store};
-use teneral_upgrade::nearest;
+use teneral_runtime::StartArgs;
+use teneral_store::{Definition, Release, Store, StoreError};
+use teneral_upgrade::{OnProbation, Refused, nearest};
 
 pub(super) fn routes() -> Router<System> {
     Router::new()
         .route("/v1/artifacts/remove", post(remove))
         .route("/v1/kinds/{kind}", get(kind))
+        .route("/v1/kinds/{kind}/{version}", get(of_version))
+        .route("/v1/artifacts/{sha256}", get(of_digest))
         .route("/v1/actors/check", post(check))
 }
 
@@ -40,14 +46,23 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
         return Err(SystemError::Kind { kind, hint });
     }
     let (keys, defined, running) = (system.trusted_keys()?, system.definitions()?, system.runtime().actors_of(&kind));
+    let (on_probation, who) = (system.on_probation(), |on: &OnProbation| on.actor.clone());
     let mut versions = Vec::with_capacity(of_kind.len());
-    for Release { version, sha256, bytes, schema, added_unix_us, .. } in of_kind {
+    for release in of_kind {
+        let Release { version, sha256, bytes, schema, added_unix_us, .. } = release.clone();
         let signed = system.store().signed(sha256)?;
         let signer = signed.and_then(|signed| KeyId::of_signature(&signed.signature).ok());
         let name = signer.and_then(|signer| keys.iter().find(|key| key.public.id() == signer));
         let pushed = i64::try_from(added_unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
         let runs = running.iter().filter(|actor| actor.provider().digest() == sha256);
         let on = defined.iter().filter(|on| on.addr.kind() == kind && on.version == version);
+        let (manifest, refused) = match system.library().loadable(&release) {
+            Ok(manifest) => (Some(manifest), None),
+            // What is not let in any more can be read still, if its bytes are there.
+            Err(refused) => {
+                (system.library().described(&release).ok().map(|described| described.manifest), Some(refused))
+            }
+        };
         versions.push(VersionDetail {
             sha256,
             bytes,
@@ -57,25 +72,64 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
             trusted_as: name.map(|key| key.name.clone()),
             running: runs.map(|actor| actor.addr().clone()).collect(),
             defined: on.map(|on| on.addr.clone()).collect(),
+            on_probation: on_probation
+                .iter()
+                .filter(|on| on.actor.kind() == kind && on.to == version)
+                .map(who)
+                .collect(),
+            image: system.image(sha256)?.map(|used| {
+                let ImageUse { holders, upgrades, instances_before } = used;
+                ImageView { holders, upgrades, instances_before }
+            }),
+            args: manifest.as_ref().map(|manifest| manifest.args.shape.clone()),
+            state: manifest.as_ref().map(|manifest| manifest.state.shape.clone()),
+            messages: manifest.iter().flat_map(|manifest| &manifest.messages).map(MessageDetail::from).collect(),
+            refused: refused.as_ref().map(refusal),
             version,
         });
     }
     Ok(KindDetail { default: system.default_version(&kind)?, kind, versions })
 }
 
+fn refusal(Refused { code, cause, hint }: &Refused) -> Refusal {
+    Refusal { code: code.clone(), cause: cause.clone(), hint: hint.clone() }
+}
+
+async fn of_version(
+    State(system): State<System>,
+    Path((kind, version)): Path<(String, String)>,
+) -> Answer<ArtifactDetail> {
+    let found = look(&system, move |system| artifact(system, &system.library().release(&kind, &parse(&version)?)?));
+    Ok(Json(found.await?))
+}
+
+async fn of_digest(State(system): State<System>, Path(sha256): Path<String>) -> Answer<ArtifactDetail> {
+    let digest: Digest = sha256.parse().map_err(|error: DigestError| wrong("the artifact's SHA-256", &error))?;
+    let found = look(&system, move |system| {
+        let release = system.releases()?.into_iter().find(|release| release.sha256 == digest);
+        artifact(system, &release.ok_or(StoreError::Missing(digest))?)
+    });
+    Ok(Json(found.await?))
+}
+
+/// What an artifact says of itself, and whether it would be loaded.
+fn artifact(system: &System, release: &Release) -> Result<ArtifactDetail, SystemError> {
+    let Described { manifest, constructors, needed, refused } = system.library().described(release)?;
+    Ok(ArtifactDetail {
+        sha256: release.sha256,
+        bytes: release.bytes,
+        constructors,
+        needed,
+        refused: refused.as_ref().map(refusal),
+        manifest: serde_json::to_value(&manifest).unwrap_or_default(),
+    })
+}
+
 /// Whether a version of the store would take these start arguments, and whether an actor that is defined has them.
 async fn check(State(system): State<System>, Asked(body): Asked<Start>) -> Answer<Checked> {
     let Start { actor, version, args, .. } = body;
-    let checked = look(&system, move |system| {
-        let provider = system.code(actor.kind(), version.as_ref())?;
-        let done = provider.json(Asks::Args(&args.to_string()));
-        match done.map_err(|fault| SystemError::Json { addr: actor.clone(), why: fault.text })? {
-            JsonDone::Args { shape, bytes } => {
-                let same = |known: Definition| (known.args_shape == shape).then(|| known.args == bytes);
-                Ok(Checked { version: provider.version().clone(), same_args: system.defined(&actor)?.and_then(same) })
-            }
-            _ => Err(SystemError::Json { addr: actor, why: "its code makes no start arguments of JSON".to_owned() }),
-        }
-    });
-    Ok(Json(checked.await?))
+    let (provider, StartArgs { shape, bytes }) = system.args_json(&actor, version, &args.to_string()).await?;
+    let same = move |known: Definition| (known.args_shape == shape).then(|| known.args == bytes);
+    let same_args = look(&system, move |system| Ok(system.defined(&actor)?.and_then(same))).await?;
+    Ok(Json(Checked { version: provider.version().clone(), same_args }))
 }

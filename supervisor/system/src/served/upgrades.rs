@@ -2,6 +2,7 @@
 
 use super::asked::{APPLY, Asked};
 use super::audited::{Note, Who};
+use super::probations::{self, Looked, Written};
 use super::routes::{Answer, Json, look};
 use crate::{System, SystemError, Wish};
 use axum::extract::rejection::QueryRejection;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{Apply, Page, Upgrade, UpgradeSummary, UpgradeView};
-use teneral_store::{Entry, Logged, StoreError, UpgradeId};
+use teneral_store::{Begin, Entry, Logged, Store, StoreError, UpgradeId};
 use teneral_upgrade::{Plan, Report, UpgradeError};
 
 /// Upgrades on a page where the caller does not say, and at most.
@@ -45,10 +46,9 @@ async fn upgrades(
     };
     let count = limit.unwrap_or(PAGE.0).min(PAGE.1);
     let views = look(&system, move |system| {
-        // Looked at before the journals: what ends in between has its end there.
         let running = system.running();
         let found = system.latest_upgrades(before.as_ref(), count)?;
-        Ok(found.into_iter().map(|logged| summary(logged, &running)).collect())
+        found.into_iter().map(|logged| summary(system, logged, &running)).collect()
     });
     Ok(Json(views.await?))
 }
@@ -62,21 +62,41 @@ fn status(ended: bool, running: bool) -> String {
     status.to_owned()
 }
 
-fn summary(Logged { id, first, last }: Logged, running: &[UpgradeId]) -> UpgradeSummary {
+fn summary(
+    system: &System,
+    Logged { id, first, last }: Logged,
+    running: &[UpgradeId],
+) -> Result<UpgradeSummary, SystemError> {
     let mut outcomes = BTreeMap::new();
     if let Entry::End(end) = &last {
         end.actors.iter().for_each(|actor| *outcomes.entry(actor.outcome.clone()).or_default() += 1);
     }
     let status = status(matches!(last, Entry::End(_)), running.contains(&id));
     let at = |unix_us: u64| i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-    let (at, who, why, request, moves) = match first {
-        Entry::Begin(begin) => (at(begin.at_unix_us), begin.who, begin.why, begin.request, begin.moves),
-        Entry::Step(_) | Entry::End(_) => Default::default(),
-    };
-    let mut to: Vec<_> = moves.iter().map(|moved| moved.to.clone()).collect();
+    let begin = if let Entry::Begin(begin) = first { begin } else { Begin::default() };
+    let mut to: Vec<_> = begin.moves.iter().map(|moved| moved.to.clone()).collect();
     to.sort();
     to.dedup();
-    UpgradeSummary { id, status, at, who, why, request, to, actors: moves.len(), outcomes }
+    let mut probation = BTreeMap::new();
+    let looked = begin.probation.map(|_| Looked::at(system, &id));
+    if let Some(looked) = looked
+        && let Some(view) = probations::view(
+            system,
+            &id,
+            looked,
+            Written {
+                term: begin.probation,
+                end: if let Entry::End(end) = &last { Some(end) } else { None },
+                ends: system.store().probation_ends(&id)?,
+            },
+        )?
+    {
+        view.on.iter().for_each(|_| *probation.entry("on".to_owned()).or_default() += 1);
+        view.over.into_iter().for_each(|end| *probation.entry(end.how).or_default() += 1);
+    }
+    let Begin { at_unix_us, who, why, request, rolls_back, moves, .. } = begin;
+    let (at, actors) = (at(at_unix_us), moves.len());
+    Ok(UpgradeSummary { id, status, at, who, why, request, to, actors, outcomes, rolls_back, probation })
 }
 
 async fn upgrade(State(system): State<System>, Path(id): Path<String>) -> Answer<UpgradeView> {
@@ -110,7 +130,7 @@ async fn cancel(State(system): State<System>, Who(who): Who, Path(id): Path<Stri
     Ok(Json(json!({ "id": id, "cancelled": cancelled })))
 }
 
-async fn known(system: &System, id: &str) -> Result<UpgradeId, ApiError> {
+pub(super) async fn known(system: &System, id: &str) -> Result<UpgradeId, ApiError> {
     let found = UpgradeId(id.to_owned());
     let named = found.clone();
     let known = look(system, move |system| match system.journal(&named) {
@@ -125,11 +145,12 @@ fn no_upgrade(what: String) -> ApiError {
 }
 
 fn upgrade_view(system: &System, id: UpgradeId) -> Result<UpgradeView, SystemError> {
-    // Looked at before the journal: what ends in between has its end there.
-    let running = system.running().contains(&id);
+    let (running, looked) = (system.running().contains(&id), Looked::at(system, &id));
     let journal = system.journal(&id)?;
-    let ended = journal.iter().any(|entry| matches!(entry, Entry::End(_)));
-    Ok(UpgradeView { id, status: status(ended, running), journal })
+    let ended = Entry::end_of(&journal).is_some();
+    let rolls_back = Entry::begin_of(&journal).and_then(|begin| begin.rolls_back.clone());
+    let probation = probations::view(system, &id, looked, Written::of(&journal))?;
+    Ok(UpgradeView { id, status: status(ended, running), rolls_back, probation, journal })
 }
 
 fn wish(system: &System, who: String, body: Upgrade) -> Wish {
@@ -139,7 +160,8 @@ fn wish(system: &System, who: String, body: Upgrade) -> Wish {
 }
 
 async fn plan(State(system): State<System>, Who(who): Who, Asked(body): Asked<Upgrade>) -> Answer<Plan> {
-    Ok(Json(system.plan_of(wish(&system, who, body)).await?))
+    let plan = system.plan_of(wish(&system, who, body)).await?;
+    Ok(Json(system.rehearse(plan).await?))
 }
 
 /// A report, and what the audit has of it.

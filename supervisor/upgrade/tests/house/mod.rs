@@ -28,7 +28,7 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 /// Waits until `done`, looking often.
-pub(crate) fn until(what: &str, done: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !done() {
         assert!(begin.elapsed() < DEADLINE, "{what} did not happen within {DEADLINE:?}");
@@ -87,6 +87,8 @@ pub(crate) struct Script {
     hooks: Mutex<HashMap<At, Hook>>,
     calls: Arc<Mutex<Vec<String>>>,
     saves_as: Mutex<Option<Vec<u8>>>,
+    /// How many bytes each `save` might give.
+    saved_within: Mutex<Vec<usize>>,
 }
 
 static INSTANCES: AtomicU64 = AtomicU64::new(0);
@@ -100,7 +102,8 @@ impl fmt::Debug for Script {
 impl Script {
     fn new(manifest: Manifest, calls: Arc<Mutex<Vec<String>>>) -> Arc<Self> {
         let contract = Arc::new(Contract::new(&manifest));
-        Arc::new(Self { manifest, contract, hooks: Mutex::default(), calls, saves_as: Mutex::default() })
+        let (hooks, saves_as, saved_within) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Arc::new(Self { manifest, contract, hooks, calls, saves_as, saved_within })
     }
 
     /// From now on `at` does this with the state's count first.
@@ -127,6 +130,11 @@ impl Script {
 
     pub(crate) fn lie_in_save(&self, bytes: impl Into<Vec<u8>>) {
         *self.saves_as.lock() = Some(bytes.into());
+    }
+
+    /// How many bytes each `save` so far might give.
+    pub(crate) fn saved_within(&self) -> Vec<usize> {
+        self.saved_within.lock().clone()
     }
 
     fn enter(&self, at: At, count: u64) -> Result<(), Fault> {
@@ -237,8 +245,9 @@ impl Behaviour for Instance {
         Ok(())
     }
 
-    fn save(&self, _: usize) -> Result<Vec<u8>, Fault> {
+    fn save(&self, bytes_max: usize) -> Result<Vec<u8>, Fault> {
         self.code.0.say("save");
+        self.code.0.saved_within.lock().push(bytes_max);
         self.code.0.enter(At::Save, self.count)?;
         let lie = self.code.0.saves_as.lock().clone();
         Ok(lie.unwrap_or_else(|| encode(self.code.0.manifest.state.schema, self.count)))
@@ -339,10 +348,14 @@ pub(crate) struct Disk {
     pub(crate) full: AtomicU64,
     /// Once.
     pub(crate) loses_a_sync: AtomicBool,
+    /// Whatever is to be kept from now on waits here.
+    pub(crate) hangs: Mutex<Option<Arc<Gate>>>,
 }
 
 impl Faults for Disk {
     fn next(&self, op: DiskOp) -> Option<DiskFault> {
+        let gate = if op == DiskOp::Sync { self.hangs.lock().clone() } else { None };
+        gate.iter().for_each(|gate| gate.enter());
         if op == DiskOp::Sync && self.loses_a_sync.swap(false, Ordering::SeqCst) {
             return Some(DiskFault::Io);
         }
@@ -380,6 +393,7 @@ impl House {
             Arc::clone(&store) as Arc<dyn Store>,
             clock,
             config,
+            TrialConfig::default(),
         );
         let house = Self { runtime, upgrades, store, disk, shelf, calls };
         manifests.into_iter().for_each(|manifest| drop(house.shelve(manifest)));

@@ -1,7 +1,7 @@
 //! The activation: the one that has the instance and runs it, batch by batch.
 
 use super::super::waiters::wake_all;
-use super::{Again, BATCH_MESSAGES_MAX, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
+use super::{Again, BATCH_MESSAGES_MAX, Guard, LeaseId, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
@@ -9,6 +9,9 @@ impl<P: Parts> Protocol<P> {
     /// Begins the activation that was scheduled. `None`: there is nothing to do any more.
     pub(crate) fn begin(&self) -> Option<Activation<'_, P>> {
         let mut state = self.state.lock();
+        if let Some(Parked { instance, left, batched }) = state.parked.take() {
+            return Some(Activation { cell: self, instance: Some(instance), left, batched, again: Again::Nothing });
+        }
         if !state.runnable() || state.slot.is_none() {
             state.run = Run::Idle;
             return None;
@@ -17,6 +20,13 @@ impl<P: Parts> Protocol<P> {
         state.run = Run::Running;
         Some(Activation { cell: self, instance, left: BATCH_MESSAGES_MAX, batched: 0, again: Again::Nothing })
     }
+}
+
+/// An activation that waits for something that its turns need, without a thread.
+pub(super) struct Parked<I> {
+    instance: I,
+    left: usize,
+    batched: usize,
 }
 
 /// The one that runs the instance. It ends by [`Activation::next_work`] returning `None`, or by
@@ -113,6 +123,31 @@ impl<P: Parts> Activation<'_, P> {
         wake_all(awake);
     }
 
+    /// Lets the thread go. The cell runs all the while: whoever parked it, and nobody else, schedules it again, once.
+    pub(crate) fn park(mut self) {
+        let mut state = self.cell.state.lock();
+        let (left, batched) = (self.left, self.batched);
+        state.parked = self.instance.take().map(|instance| Parked { instance, left, batched });
+    }
+
+    /// Looks at what comes next in its batch.
+    pub(crate) fn upcoming(&self, look: impl FnOnce(&mut dyn Iterator<Item = &P::User>)) {
+        let batch = self.cell.batch.lock();
+        look(&mut batch.iter().take(self.batched));
+    }
+
+    /// Takes one of what was upcoming, whoever wants attention. `None`: the cell was stopped meanwhile.
+    pub(crate) fn handed(&mut self) -> Option<P::User> {
+        self.batched = self.batched.checked_sub(1)?;
+        self.cell.batch.lock().pop_front()
+    }
+
+    /// Gives a message back that it took: it comes first again.
+    pub(crate) fn give_back(&mut self, message: P::User) {
+        self.cell.batch.lock().push_front(message);
+        self.batched += 1;
+    }
+
     /// What the caller owes the cell after the end.
     pub(crate) fn again(&self) -> Again {
         self.again
@@ -123,6 +158,31 @@ impl<P: Parts> Activation<'_, P> {
     pub(crate) fn suspend(mut self) -> (Option<P::Instance>, Option<P::Holder>) {
         let holder = self.fail();
         (self.instance.take(), holder)
+    }
+
+    /// Ends the activation with its instance in the slot and the cell paused for `holder`, in one step. Gives out who
+    /// had asked for a pause: it was not granted, since a turn ran, and never will be.
+    ///
+    /// # Errors
+    /// The activation: the cell is stopped.
+    pub(crate) fn hold(mut self, holder: P::Holder) -> Result<(LeaseId, Option<P::Holder>, Again), Self> {
+        let mut state = self.cell.state.lock();
+        if state.life != Life::Live {
+            drop(state);
+            return Err(self);
+        }
+        self.cell.put_back(&mut state);
+        let other = state.hold.take().map(|hold| hold.holder);
+        let id = state.hold_for(holder);
+        state.run = Run::Idle;
+        state.slot = self.instance.take();
+        self.cell.note(&state);
+        let again = state.wake();
+        let awake = self.cell.wake_waiters(&mut state);
+        drop(state);
+        self.cell.ended.notify_all();
+        wake_all(awake);
+        Ok((id, other, again))
     }
 
     fn fail(&mut self) -> Option<P::Holder> {

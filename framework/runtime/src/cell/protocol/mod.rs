@@ -2,23 +2,27 @@
 //!
 //! Everything that could let old code run on new state, run two turns at once, or lose or reorder a message is decided
 //! in this module, and nothing else is: it knows no messages, no code, no threads and no time. So the very same files
-//! run under a model checker (`tests/u18/main.rs`). Its models are of senders that push, activations, and holders that
-//! pause, lend and commit; the smallest is tried in every interleaving of its steps, larger ones at random. Waiting for
-//! room, corks, deadlines, lost pauses, failures and stop are not in them: other tests try those.
+//! run under a model checker (`tests/u18/main.rs`). Its models are of senders that push, activations, a turn that fails
+//! and is somebody's to decide, and holders that pause, lend and commit; the smallest is tried in every interleaving of
+//! its steps, larger ones at random. Waiting for room, corks, deadlines, lost pauses, other failures and stop are not
+//! in them: other tests try those.
 //! Here is the mailbox; `pause` asks for rest and exchanges what runs, `activation` runs it.
 //!
 //! Invariants, `S` for [`Protocol::state`], which is held wherever they are checked:
 //!
 //! 1. The instance is in exactly one place: in the slot, with the one activation (`Running`), or lent to the one holder
-//!    of a pause (`lent`). It moves by value; whoever has it runs it, nobody else can.
+//!    of a pause (`lent`). An activation that waits for its turns to come back from elsewhere is parked: it runs, with
+//!    its instance, and has no thread. It moves by value; whoever has it runs it, nobody else can.
 //! 2. `Scheduled` or `Running` if and only if exactly one activation is queued or runs.
 //! 3. At rest is: a pause is asked for, no activation runs, and no first turn is due. Only at rest is a pause granted,
 //!    and while it lasts no user message is handled: it ends by its holder, by [`Protocol::revoke`], by failure or by
 //!    stop, each under the lock, and only one of them wins.
 //! 4. A pause that was not granted in time is withdrawn under the lock that would have granted it: it never pauses
-//!    anybody later.
+//!    anybody later. One that is asked for while a turn fails, and the failure is somebody's to decide, gives way to
+//!    theirs ([`Activation::hold`]).
 //! 5. User messages leave in the order in which they were accepted, but for what a first turn tells itself, which is
-//!    ahead of all. A batch is taken under the lock, its rest goes back to the front under the lock.
+//!    ahead of all. A batch is taken under the lock, its rest goes back to the front under the lock; ahead of it a
+//!    message whose turn failed, when a commit hands it to another instance.
 //! 6. A message is accepted and its way to the code is resolved against one gate, under one lock; commit replaces gate
 //!    and instance, and remaps what waits, under one lock.
 //! 7. Nobody sleeps on work: whoever makes something runnable on an idle cell gets [`Again::Schedule`] and schedules
@@ -29,7 +33,8 @@ mod activation;
 mod pause;
 
 pub(crate) use activation::Activation;
-pub(crate) use pause::{End, IfLent, LeaseId, NotPaused, Revoked};
+use activation::Parked;
+pub(crate) use pause::{Beside, End, IfLent, LeaseId, NotPaused, Revoked};
 
 use super::lane::{Lane, Weigh};
 use super::waiters::{Ticket, Waiters, wake_all};
@@ -83,7 +88,7 @@ pub(crate) enum Room {
     Own,
     /// As [`Room::Own`], and ahead of all that waits: what an instance's first turn tells itself.
     First,
-    /// As [`Room::Own`], and it gives back what [`Protocol::reserve`] took.
+    /// As [`Room::Own`], and it gives back what [`Protocol::reserve`] took, when it is accepted.
     Reserved,
 }
 
@@ -173,6 +178,8 @@ struct State<P: Parts> {
     /// Before everything else: the first turn of an instance.
     first: Option<P::System>,
     slot: Option<P::Instance>,
+    /// An activation that waits.
+    parked: Option<Parked<P::Instance>>,
     gate: P::Gate,
     hold: Option<Hold<P::Holder>>,
     leases: u64,
@@ -237,6 +244,7 @@ impl<P: Parts> Protocol<P> {
                 taken: Queued { messages: 0, bytes: 0 },
                 reserved: 0,
                 slot: Some(instance),
+                parked: None,
                 gate,
                 hold: None,
                 leases: 0,
@@ -266,11 +274,7 @@ impl<P: Parts> Protocol<P> {
         room: Room,
         admit: impl FnOnce(&P::Gate, &mut P::User) -> Result<(), E>,
     ) -> Result<Again, Refused<P::User, E>> {
-        let accepted = self.accept(&mut self.state.lock(), message, room, admit);
-        if room == Room::Reserved && matches!(accepted, Err(Refused::Gate(..))) {
-            self.unreserve();
-        }
-        accepted
+        self.accept(&mut self.state.lock(), message, room, admit)
     }
 
     /// As [`Protocol::push`]; when somebody waits for room already, there is none.

@@ -49,6 +49,14 @@ pub(crate) enum IfLent {
     CutOff,
 }
 
+/// User messages that a commit adds to those that wait.
+pub(crate) struct Beside<U> {
+    /// Handled first: one that was begun before.
+    pub(crate) ahead: Option<U>,
+    /// Handled last.
+    pub(crate) behind: Vec<U>,
+}
+
 /// What a commit replaced.
 pub(crate) struct Replaced<P: Parts> {
     /// The instance that served.
@@ -68,6 +76,16 @@ pub(crate) enum End<H> {
     Gone(Option<H>),
     /// The activation ends it.
     Later(Again),
+}
+
+impl<P: Parts> State<P> {
+    /// From now on it is paused for `holder`, or comes to rest for them.
+    pub(super) fn hold_for(&mut self, holder: P::Holder) -> LeaseId {
+        self.leases += 1;
+        let id = LeaseId(self.leases);
+        self.hold = Some(Hold { id, holder, lent: false });
+        id
+    }
 }
 
 impl<P: Parts> Protocol<P> {
@@ -90,11 +108,15 @@ impl<P: Parts> Protocol<P> {
             return Err(NotPaused::Held(hold.holder.clone()).into());
         }
         check(&state.gate)?;
-        state.leases += 1;
-        let id = LeaseId(state.leases);
-        state.hold = Some(Hold { id, holder, lent: false });
+        let id = state.hold_for(holder);
         self.note(&state);
         Ok(id)
+    }
+
+    /// Whether [`Protocol::wait_quiet`] returns at once.
+    pub(crate) fn is_decided(&self, id: LeaseId) -> bool {
+        let state = self.state.lock();
+        !state.held_by(id) || state.at_rest()
     }
 
     /// Waits until the cell is at rest; when that takes longer than `until`, the pause is withdrawn.
@@ -106,7 +128,10 @@ impl<P: Parts> Protocol<P> {
         loop {
             if !state.held_by(id) {
                 return Err(match state.life {
-                    Life::Live => NotPaused::Revoked,
+                    // Whoever it gave way to, or who came after it was taken back.
+                    Life::Live => {
+                        state.hold.as_ref().map_or(NotPaused::Revoked, |hold| NotPaused::Held(hold.holder.clone()))
+                    }
                     Life::Suspended => NotPaused::Suspended,
                     Life::Stopped => NotPaused::Stopped,
                 });
@@ -166,11 +191,11 @@ impl<P: Parts> Protocol<P> {
         }
     }
 
-    /// Replaces instance and gate, sends what waits through `remap` (which gives back what has no way), and resumes
-    /// with the turn `first`.
+    /// Replaces instance and gate, sends what waits and what is `beside` it through `remap` (which gives back what has
+    /// no way), and resumes with the turn `first`.
     ///
     /// # Errors
-    /// The new instance: the pause is over, and nothing changed.
+    /// The new instance: the pause is over, and nothing changed; `beside` is as it was.
     pub(crate) fn commit(
         &self,
         id: LeaseId,
@@ -178,9 +203,14 @@ impl<P: Parts> Protocol<P> {
         renew: impl FnOnce(&mut P::Gate),
         first: P::System,
         mut remap: impl FnMut(&P::Gate, &mut P::User) -> bool,
+        beside: &mut Beside<P::User>,
     ) -> Result<Replaced<P>, P::Instance> {
         let Ok((mut state, old)) = self.at_hand(id) else { return Err(new) };
         renew(&mut state.gate);
+        if let Some(message) = beside.ahead.take() {
+            state.user.push_front(message);
+        }
+        beside.behind.drain(..).for_each(|message| state.user.push_back(message));
         // Planted: the old code serves on; and: the first message that waited is lost.
         let (old, new) = if cfg!(feature = "bug-u1") { (new, old) } else { (old, new) };
         let lost = usize::from(cfg!(feature = "bug-u2"));
@@ -210,6 +240,17 @@ impl<P: Parts> Protocol<P> {
         self.note(&state);
         let queued = self.weigh(&state);
         Some((state.wake(), queued))
+    }
+
+    /// Gives a pause to another holder, under another name. `None`: it is over.
+    pub(crate) fn hand_over(&self, id: LeaseId, to: P::Holder) -> Option<LeaseId> {
+        let mut state = self.state.lock();
+        if !state.held_by(id) {
+            return None;
+        }
+        let id = state.hold_for(to);
+        self.note(&state);
+        Some(id)
     }
 
     /// Takes a pause from its holder.

@@ -8,7 +8,7 @@ use crate::config::problems::Problems;
 use crate::failure::Failure;
 use crate::host::Host;
 use semver::Version;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
@@ -34,12 +34,53 @@ impl fmt::Display for Act {
         match self {
             Self::Push { kind, version, path } => write!(f, "+ artifact {kind} {version} from {}", path.display()),
             Self::SetDefault { kind, from: None, to } => write!(f, "+ default of {kind}: {to}"),
-            Self::SetDefault { kind, from: Some(from), to } => write!(f, "~ default of {kind}: {from} -> {to}"),
+            Self::SetDefault { kind, from: Some(from), to } => {
+                write!(f, "~ default of {kind}: {from} -> {to}{}", self.mark())
+            }
             Self::BringBack { actor, version } => write!(f, "~ actor {actor}: down -> running {version}"),
-            Self::Upgrade { actor, from, to } => write!(f, "~ actor {actor}: {from} -> {to}, while it runs"),
+            Self::Upgrade { actor, from, to } => {
+                write!(f, "~ actor {actor}: {from} -> {to}, while it runs{}", self.mark())
+            }
             Self::Start { actor, version, args } => write!(f, "+ actor {actor}: {version} from {args}"),
             Self::Stop { actor, version } => write!(f, "- actor {actor}: {version}, with its state"),
         }
+    }
+}
+
+impl Act {
+    /// Whether it goes to an older version.
+    pub(super) fn goes_down(&self) -> bool {
+        match self {
+            Self::SetDefault { from: Some(from), to, .. } | Self::Upgrade { from, to, .. } => to < from,
+            _ => false,
+        }
+    }
+
+    fn mark(&self) -> &'static str {
+        if self.goes_down() { " (a downgrade)" } else { "" }
+    }
+
+    /// The same for a program; `outcome` is what came of it.
+    pub(super) fn to_json(&self, outcome: &str) -> Value {
+        let mut record = match self {
+            Self::Push { kind, version, path } => {
+                json!({ "act": "push", "kind": kind, "from": null, "to": version, "file": path.display().to_string() })
+            }
+            Self::SetDefault { kind, from, to } => {
+                json!({ "act": "set_default", "kind": kind, "from": from, "to": to })
+            }
+            Self::BringBack { actor, version } => {
+                json!({ "act": "bring_back", "actor": actor, "from": null, "to": version })
+            }
+            Self::Upgrade { actor, from, to } => json!({ "act": "upgrade", "actor": actor, "from": from, "to": to }),
+            Self::Start { actor, version, args } => {
+                json!({ "act": "start", "actor": actor, "from": null, "to": version, "args": args })
+            }
+            Self::Stop { actor, version } => json!({ "act": "stop", "actor": actor, "from": version, "to": null }),
+        };
+        record["downgrade"] = self.goes_down().into();
+        record["outcome"] = outcome.into();
+        record
     }
 }
 
@@ -199,12 +240,14 @@ fn fits(
         ("SYS-KIND" | "SYS-VERSION", Some(new)) => match misfit(&new.manifest.args.shape, &actor.args) {
             None => Some(None),
             Some(why) => {
-                problems.at(&actor.args_at, format!("{}: start arguments: {why}", actor.addr));
+                problems
+                    .at(actor.args_at.as_ref().unwrap_or(&actor.at), format!("{}: start arguments: {why}", actor.addr));
                 None
             }
         },
         _ => {
-            problems.at(&actor.args_at, format!("[{}] {}", failure.code(), failure.cause()));
+            problems
+                .at(actor.args_at.as_ref().unwrap_or(&actor.at), format!("[{}] {}", failure.code(), failure.cause()));
             None
         }
     }
@@ -230,7 +273,12 @@ fn moves(
     if is_there(has, wanted, at, addr.kind(), to, problems).is_none() {
         return;
     }
-    let Some(checked) = fits(host, wanted, actor, to, problems) else { return };
+    // What it was started from is known: a file that does not say it contradicts nothing.
+    let checked = match actor.args_at {
+        Some(_) => fits(host, wanted, actor, to, problems),
+        None => Some(None),
+    };
+    let Some(checked) = checked else { return };
     if checked.is_some_and(|checked| checked.same_args == Some(false)) {
         found.notes.push(format!("{addr} was started from other arguments, and goes on with its state"));
     }
@@ -242,7 +290,8 @@ fn moves(
     }
     let held = has.releases.iter().any(|release| release.kind == addr.kind() && release.version == *to);
     if held && view.status != "down" {
-        let body = upgrade(addr, to, String::new());
+        // Whether it could: whether it may is for whoever has the file applied.
+        let body = upgrade(addr, to, Some(Downgrades::Allow), String::new());
         let planned = host.call(async |client| client.post::<Plan>("/v1/upgrades/plan", &body).await);
         if let Err(failure) = planned {
             problems.at(at, format!("{addr} cannot move to {to}: [{}] {}", failure.code(), failure.cause()));
@@ -252,8 +301,8 @@ fn moves(
     found.acts.push(Act::Upgrade { actor: addr.clone(), from: desired.clone(), to: to.clone() });
 }
 
-/// A file names the version that it wants: an older one is no slip.
-pub(super) fn upgrade(actor: &Addr, to: &Version, reason: String) -> Upgrade {
-    let options = Choices { downgrades: Some(Downgrades::Allow), ..Choices::default() };
+/// An actor's way to the version that the file wants.
+pub(super) fn upgrade(actor: &Addr, to: &Version, downgrades: Option<Downgrades>, reason: String) -> Upgrade {
+    let options = Choices { downgrades, ..Choices::default() };
     Upgrade { target: actor.path().to_owned(), to: to.clone(), options: Some(options), reason, request: None }
 }

@@ -40,8 +40,10 @@ pub(super) struct Actor {
     pub(super) at: At,
     pub(super) addr: Addr,
     pub(super) version: Option<(At, Version)>,
+    /// What it starts from: nothing, where the file does not say.
     pub(super) args: Value,
-    pub(super) args_at: At,
+    /// Where the file says it; `None`: it does not.
+    pub(super) args_at: Option<At>,
 }
 
 /// Reads the file; what is wrong with it goes to `problems`.
@@ -65,6 +67,21 @@ pub(super) fn read(path: &Path, text: &str, problems: &mut Problems) -> Wanted {
     }
     root.end(&[], problems);
     wanted
+}
+
+/// The actors alone: whoever builds the kinds itself needs none of their files.
+pub(super) fn actors(path: &Path, text: &str, problems: &mut Problems) -> Vec<Actor> {
+    let mut root = parse(path, text, problems);
+    let mut found = Vec::new();
+    for (_, mut table) in tables(&mut root, "kind", problems) {
+        drop(table.take_all());
+    }
+    for (at, mut table) in tables(&mut root, "actor", problems) {
+        found.extend(actor(&at, &mut table, problems));
+        table.end(&[], problems);
+    }
+    root.end(&[], problems);
+    found
 }
 
 fn tables(root: &mut Table, key: &'static str, problems: &mut Problems) -> Vec<(At, Table)> {
@@ -164,7 +181,7 @@ fn actor(at: &At, table: &mut Table, problems: &mut Problems) -> Option<Actor> {
     let name = text(table, "name", problems);
     let version = version(table, "version", problems);
     let args = table.take("args");
-    let args_at = args.as_ref().map_or_else(|| at.clone(), |item| item.at.clone());
+    let args_at = args.as_ref().map(|item| item.at.clone());
     let args = args.map_or_else(|| Some(Value::Object(Map::new())), |item| json(item, problems));
     let Some((name_at, name)) = name else {
         problems.at(at, "an actor needs its name");

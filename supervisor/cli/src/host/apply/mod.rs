@@ -11,6 +11,7 @@ mod difference;
 mod file;
 
 use super::artifact::{self, Age};
+use super::confirm::{Stdin, confirmed};
 use super::{Host, Why};
 use crate::config::problems::Problems;
 use crate::failure::Failure;
@@ -18,11 +19,12 @@ use crate::output;
 use difference::{Act, Difference};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::{IsTerminal, Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use teneral::Report;
-use teneral::api::wire::{ActorView, Named, SetDefault, Start, Stop};
+use teneral::api::wire::{ActorView, Restart, SetDefault, Start, Stop};
+use teneral::upgrade::Downgrades;
+use teneral::{Addr, Report};
 
 /// Which file, and how far to go.
 #[derive(Debug, clap::Args)]
@@ -39,21 +41,35 @@ pub(crate) struct Apply {
     /// Stop the actors that are not in the file
     #[arg(long)]
     prune: bool,
+    /// Let actors and defaults go back to an older version
+    #[arg(long)]
+    allow_downgrade: bool,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
     host: Host,
 }
 
-/// Nobody can be asked.
+/// A file that goes back, and nobody has said that it may.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no terminal to ask at whether this is to be done")]
-struct Unasked;
+#[error("an older version was not asked for: {0}")]
+struct Down(String);
 
-/// Nobody said yes.
-#[derive(Debug, thiserror::Error)]
-#[error("it was not wanted after all")]
-struct Unwanted;
+/// How far it came with what is to be done.
+struct Came {
+    /// So many were done.
+    done: usize,
+    /// So many were begun.
+    begun: usize,
+    /// Why not all of them.
+    stopped: Result<(), Failure>,
+}
+
+impl Came {
+    fn nowhere(stopped: Result<(), Failure>) -> Self {
+        Self { done: 0, begun: 0, stopped }
+    }
+}
 
 /// Runs the command.
 ///
@@ -63,18 +79,22 @@ pub(crate) fn run(options: &Apply) -> Result<ExitCode, Failure> {
     let Apply { file: path, host, .. } = options;
     let text = text(path)?;
     let mut problems = Problems::default();
-    let wanted = file::read(path, &text, &mut problems);
-    if options.prune && wanted.actors.is_empty() {
+    let file = file::read(path, &text, &mut problems);
+    if options.prune && file.actors.is_empty() {
         // A file that was lost on its way, more often than a wish to stop everybody.
         problems.elsewhere("with --prune it names no actor: all would be stopped".to_owned());
     }
-    let found = difference::between(host, &wanted, options.prune.then_some(()), &mut problems)?;
+    let found = difference::between(host, &file, options.prune.then_some(()), &mut problems)?;
     problems.none_of(
         "CLI-APPLY",
         &path.display().to_string(),
         "mend what is named: docs/apply.md says what it takes",
     )?;
-    let Difference { acts, notes } = &found;
+    let Difference { acts, mut notes } = found;
+    let may = allowed(options, &acts);
+    if let (true, Err(refused)) = (options.dry_run, &may) {
+        notes.push(format!("{}: --allow-downgrade would let it", refused.cause()));
+    }
     if !host.json {
         acts.iter().try_for_each(|act| output::print(format_args!("{act}\n")))?;
         notes.iter().try_for_each(|note| output::print(format_args!("  {note}\n")))?;
@@ -82,15 +102,65 @@ pub(crate) fn run(options: &Apply) -> Result<ExitCode, Failure> {
             output::print("nothing to do\n")?;
         }
     }
-    if !acts.is_empty() && !options.dry_run {
-        confirmed(options)?;
-        all(options, acts)?;
-    }
+    let came = match acts.is_empty() || options.dry_run {
+        true => Came::nowhere(Ok(())),
+        false => match may.and_then(|()| wanted(options)) {
+            Ok(()) => all(options, &acts),
+            Err(unsaid) => Came::nowhere(Err(unsaid)),
+        },
+    };
     if host.json {
-        let acts: Vec<String> = acts.iter().map(ToString::to_string).collect();
-        return host.print(&json!({ "done": !options.dry_run, "acts": acts, "notes": notes }), |_| String::new());
+        output::print_json(&records(options, &acts, &notes, &came))?;
     }
-    Ok(ExitCode::SUCCESS)
+    came.stopped.map(|()| ExitCode::SUCCESS)
+}
+
+/// What goes to an older version is said beforehand, as the verbs of upgrades want it.
+fn allowed(Apply { allow_downgrade, .. }: &Apply, acts: &[Act]) -> Result<(), Failure> {
+    let down: Vec<String> = acts.iter().filter(|act| act.goes_down()).map(ToString::to_string).collect();
+    if *allow_downgrade || down.is_empty() {
+        return Ok(());
+    }
+    let hint = "if it is meant: --allow-downgrade";
+    Err(Failure::new("UPG-DIRECTION", &Down(down.join("; ")), "nothing was done", hint))
+}
+
+/// The difference for a program, with what came of each act.
+fn records(Apply { dry_run, .. }: &Apply, acts: &[Act], notes: &[String], came: &Came) -> Value {
+    let outcome = |place: usize| match place {
+        _ if *dry_run => "planned",
+        place if place < came.done => "done",
+        place if place < came.begun => "failed",
+        _ => "not_done",
+    };
+    let acts: Vec<Value> = acts.iter().enumerate().map(|(place, act)| act.to_json(outcome(place))).collect();
+    json!({ "done": !dry_run && came.stopped.is_ok(), "acts": acts, "notes": notes })
+}
+
+/// The file of a workspace that says what its host is to have.
+pub(crate) const SYSTEM: &str = "system.toml";
+
+/// An actor that a file wants, and what it starts from.
+#[derive(Debug)]
+pub(crate) struct WantedActor {
+    pub(crate) addr: Addr,
+    pub(crate) args: Value,
+}
+
+/// The actors that the workspace's [`SYSTEM`] wants; `None`: there is no such file.
+///
+/// # Errors
+/// [`Failure`]: it cannot be read or meant.
+pub(crate) fn actors_of(workspace: &Path) -> Result<Option<Vec<WantedActor>>, Failure> {
+    let path = workspace.join(SYSTEM);
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        read => read.map_err(|source| crate::sign::on_file("read", &path, source))?,
+    };
+    let mut problems = Problems::default();
+    let found = file::actors(Path::new(SYSTEM), &text, &mut problems);
+    problems.none_of("CLI-APPLY", SYSTEM, "mend what is named and save: docs/apply.md says what it takes")?;
+    Ok(Some(found.into_iter().map(|file::Actor { addr, args, .. }| WantedActor { addr, args }).collect()))
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
@@ -102,29 +172,17 @@ fn text(path: &Path) -> Result<String, Failure> {
     fs::read_to_string(path).map_err(|source| crate::sign::on_file("read", path, source))
 }
 
-/// Asks, where there is somebody.
-fn confirmed(Apply { file, yes, host, .. }: &Apply) -> Result<(), Failure> {
-    if *yes {
-        return Ok(());
-    }
-    let (code, now) = ("CLI-CONFIRM", "nothing was done");
-    if host.json || file == Path::new("-") || !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
-        return Err(Failure::new(code, &Unasked, now, "say so beforehand: --yes; or look only: --dry-run").usage());
-    }
-    output::print("do this? [y/N] ")?;
-    let mut said = String::new();
-    let heard = std::io::stdin().read_line(&mut said);
-    match said.trim() {
-        "y" | "Y" | "yes" if heard.is_ok() => Ok(()),
-        _ => Err(Failure::new(code, &Unwanted, now, "run it again and say y, or give --yes")),
-    }
+/// Asks, unless it was said beforehand.
+fn wanted(Apply { file, yes, host, .. }: &Apply) -> Result<(), Failure> {
+    let stdin = if file == Path::new("-") { Stdin::Taken } else { Stdin::Free };
+    if *yes { Ok(()) } else { confirmed(host, stdin, "say so beforehand: --yes; or look only: --dry-run") }
 }
 
 /// One after the other; the first failure says what was done and what was not.
-fn all(Apply { why, host, .. }: &Apply, acts: &[Act]) -> Result<(), Failure> {
+fn all(Apply { why, host, .. }: &Apply, acts: &[Act]) -> Came {
     let host = &host.because(why);
     for (place, act) in acts.iter().enumerate() {
-        one(host, &why.reason, act).map_err(|failure| {
+        let stopped = one(host, &why.reason, act).map_err(|failure| {
             let lines = |label: &str, acts: &[Act]| {
                 let line = |act: &Act| format!("\n{label} {act}");
                 acts.iter().map(line).collect::<String>()
@@ -135,14 +193,18 @@ fn all(Apply { why, host, .. }: &Apply, acts: &[Act]) -> Result<(), Failure> {
                 .about(&act.to_string())
                 .standing(stands)
                 .hinting("mend the cause and apply the file again: it goes on")
-        })?;
-        if !host.json {
-            let mut out = std::io::stdout();
-            output::print(format_args!("done: {act}\n"))?;
-            let _ = out.flush();
+        });
+        if stopped.is_err() {
+            return Came { done: place, begun: place + 1, stopped };
+        }
+        // A line that nobody can read stops it, too: the acts after it are not begun.
+        if !host.json
+            && let Err(unsaid) = output::print(format_args!("done: {act}\n"))
+        {
+            return Came { done: place + 1, begun: place + 1, stopped: Err(unsaid) };
         }
     }
-    Ok(())
+    Came { done: acts.len(), begun: acts.len(), stopped: Ok(()) }
 }
 
 fn one(host: &Host, reason: &str, act: &Act) -> Result<(), Failure> {
@@ -154,11 +216,13 @@ fn one(host: &Host, reason: &str, act: &Act) -> Result<(), Failure> {
             post::<Value>(host, "/v1/kinds/set-default", &json!(body)).map(drop)
         }
         Act::BringBack { actor, .. } => {
-            let body = Named { actor: actor.clone(), reason };
+            let body = Restart { actor: actor.clone(), state: None, reason };
             post::<ActorView>(host, "/v1/actors/restart", &json!(body)).map(drop)
         }
         Act::Upgrade { actor, to, .. } => {
-            let body = difference::upgrade(actor, to, reason);
+            // As it was shown: one that moved on meanwhile is refused, and not taken down.
+            let downgrades = act.goes_down().then_some(Downgrades::Allow);
+            let body = difference::upgrade(actor, to, downgrades, reason);
             let report: Report = post(host, "/v1/upgrades/run", &json!(body))?;
             match report.actors.iter().find_map(|actor| actor.outcome.failure()) {
                 Some(failure) => Err(Failure::of_many(

@@ -1,28 +1,30 @@
 //! `teneral upgrade`: move actors to another version while they live.
+//!
+//! * `bounds`: what is typed of an upgrade's bounds; `status`: how one stands
+//! * `after`: what is decided after the commit; `held`: what a version that was gone back to wants sent
+
+mod after;
+mod bounds;
+mod held;
+mod status;
 
 use super::progress::Of;
-use super::watch::{Next, line, stopped};
-use super::{Host, Span, Why, or_dash, selector};
+use super::{Host, Why, or_dash, selector, when};
 use crate::failure::Failure;
-use crate::output::{json_lines, print_on};
-use crate::table::{columns, harmless};
-use clap::ValueEnum;
+use crate::table::columns;
+use after::{Finalise, Rollback, Waits, reported};
+use bounds::Bounds;
 use semver::Version;
 use serde_json::Value;
+use status::{Status, last_word, over, steps, went_well};
 use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::Instant;
 use teneral::api::client::part;
-use teneral::api::event::Happened;
-use teneral::api::wire::{Apply, Choices, Upgrade, UpgradeSummary, UpgradeView};
-use teneral::api::{ApiError, Client, Told, Watch};
-use teneral::store::{Entry, Move, StepResult};
-use teneral::upgrade::{Downgrades, PathlessPolicy, StateMode};
+use teneral::api::wire::{Apply, Upgrade, UpgradeSummary, UpgradeView};
+use teneral::store::{Entry, Move};
 use teneral::{Addr, Plan, Report};
-
-/// How long between two looks at an upgrade that somebody else asked for.
-const LOOK: Duration = Duration::from_millis(100);
 
 /// What to do with upgrades.
 #[derive(Debug, clap::Subcommand)]
@@ -30,15 +32,24 @@ pub(crate) enum Command {
     /// Say what an upgrade would do, or why it would be refused; nobody is paused
     ///
     /// With --json it prints the plan, which `upgrade apply --plan FILE` runs as it is while nothing has changed.
-    Plan(Wanted),
+    Plan(Box<Wanted>),
     /// Move actors to another version while they live
     ///
     /// It goes on when this command is interrupted; `upgrade status` finds it.
-    Apply(ApplyOptions),
-    /// Show an upgrade step by step; without an id the latest
+    Apply(Box<ApplyOptions>),
+    /// Show an upgrade step by step, and who is on probation after it; without an id the latest
     Status(Status),
     /// Cancel an upgrade that is at work: who is paused resumes the old version, who has committed stays
     Cancel(Cancel),
+    /// End a probation well: there is no way back any more, and new actors of the kind get the new version
+    ///
+    /// Of an upgrade that had none, or whose host ended, only that is left to do.
+    Finalise(Finalise),
+    /// Take an upgrade back while its actors are on probation; the work that was accepted since is kept, but by restore
+    Rollback(Rollback),
+    /// Look at effects that a version that was gone back to wants sent, and send or drop them
+    #[command(subcommand)]
+    Held(held::Command),
     /// List upgrades, newest first
     Log(Log),
 }
@@ -83,71 +94,11 @@ pub(crate) struct ApplyOptions {
     /// A name for this request: asked for again under it, the upgrade is not done again, and what became of it is shown
     #[arg(long, value_name = "ID")]
     request_id: Option<String>,
+    /// Wait for the end of the probation; ends with 1 when somebody was taken back, or waits for a decision
+    #[arg(long)]
+    wait: bool,
     #[command(flatten)]
     bounds: Bounds,
-    #[command(flatten)]
-    host: Host,
-}
-
-/// Bounds and choices of an upgrade.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Bounds {
-    /// How long one actor may be paused, migration included [default: as the host's configuration says, 1s]
-    #[arg(long, value_name = "TIME")]
-    max_pause: Option<Span>,
-    /// How long to wait for one actor's message boundary [default: as the host's configuration says, 5s]
-    #[arg(long, value_name = "TIME")]
-    quiesce_timeout: Option<Span>,
-    /// How long to wait for another upgrade that has one of the actors [default: as the host's configuration says, 0s]
-    #[arg(long, value_name = "TIME")]
-    queue_timeout: Option<Span>,
-    /// What becomes of the state [default: migrate]
-    #[arg(long, value_enum)]
-    state: Option<State>,
-    /// Let actors go back to an older version
-    #[arg(long)]
-    allow_downgrade: bool,
-    /// Let waiting messages that the new version has no way for become dead letters
-    #[arg(long)]
-    allow_dead_letters: bool,
-}
-
-/// What becomes of the state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum State {
-    /// It moves along the ladder
-    Migrate,
-    /// It is given up: the new version starts from the actor's start arguments
-    Reset,
-}
-
-impl Bounds {
-    /// What was typed; all else is as the host has it.
-    fn choices(&self) -> Choices {
-        let micros = |span: Option<Span>| span.map(|span| u64::try_from(span.0.as_micros()).unwrap_or(u64::MAX));
-        Choices {
-            state: self.state.map(|state| match state {
-                State::Migrate => StateMode::Migrate,
-                State::Reset => StateMode::Reset,
-            }),
-            max_pause_us: micros(self.max_pause),
-            quiesce_timeout_us: micros(self.quiesce_timeout),
-            queue_timeout_us: micros(self.queue_timeout),
-            downgrades: self.allow_downgrade.then_some(Downgrades::Allow),
-            pathless: self.allow_dead_letters.then_some(PathlessPolicy::DeadLetter),
-            ..Choices::default()
-        }
-    }
-}
-
-/// Which upgrade.
-#[derive(Debug, clap::Args)]
-pub(crate) struct Status {
-    /// The upgrade's id
-    id: Option<String>,
-    /// Go on with a line for each step: of that upgrade until its end, without an id of all that come, until ^C
-    #[arg(long, short = 'w')]
-    watch: bool,
     #[command(flatten)]
     host: Host,
 }
@@ -182,10 +133,13 @@ pub(crate) struct Log {
 /// [`Failure`]: what the host says, or that none serves.
 pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     match command {
-        Command::Plan(options) => plan(options),
-        Command::Apply(options) => apply(options),
-        Command::Status(options) => status(&options),
+        Command::Plan(options) => plan(*options),
+        Command::Apply(options) => apply(*options),
+        Command::Status(options) => status::status(&options),
         Command::Cancel(options) => cancel(&options),
+        Command::Finalise(options) => after::finalise(&options),
+        Command::Rollback(options) => after::rollback(&options),
+        Command::Held(command) => held::run(&command),
         Command::Log(options) => log(&options),
     }
 }
@@ -194,7 +148,8 @@ fn plan(Wanted { target, selector, to, bounds, host }: Wanted) -> Result<ExitCod
     let target = target.or(selector).unwrap_or_default();
     let body = Upgrade { target, to, options: Some(bounds.choices()), reason: String::new(), request: None };
     let plan: Plan = host.call(async |client| client.post("/v1/upgrades/plan", &body).await).map_err(as_typed)?;
-    host.print(&plan, |plan| format!("{plan}\n"))
+    host.print(&plan, |plan| format!("{plan}\n"))?;
+    Ok(if plan.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// What to do, in the options of these commands.
@@ -226,7 +181,7 @@ impl Asked {
     fn is_other(&self, view: &UpgradeView) -> bool {
         view.journal.iter().any(|entry| match entry {
             Entry::Begin(begin) => !self.has_moves(&begin.moves),
-            Entry::Step(_) => false,
+            Entry::Step(_) | Entry::Probation(_) => false,
             Entry::End(end) => {
                 matches!(self, Self::Target(..)) && !end.actors.iter().all(|actor| self.of().is(&actor.addr))
             }
@@ -245,7 +200,9 @@ impl Asked {
 }
 
 fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
-    let ApplyOptions { target, selector, to, plan, reason, request_id, bounds, host } = options;
+    let begun = Instant::now();
+    let ApplyOptions { target, selector, to, plan, reason, request_id, wait, bounds, host } = options;
+    let waits = if wait { Waits::Yes } else { Waits::No };
     let target = target.or(selector);
     let request = request_id.clone();
     let (asked, applied): (Asked, Result<Report, Failure>) = match (target, to, plan) {
@@ -256,6 +213,9 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
             (asked, applied)
         }
         (_, _, plan) => {
+            if bounds.choices().probation.is_some() {
+                return Err(bound_already());
+            }
             let path = plan.unwrap_or_default();
             let text = fs::read_to_string(&path).map_err(|source| crate::sign::on_file("read", &path, source))?;
             let refused = |error: teneral::upgrade::UpgradeError| {
@@ -270,21 +230,33 @@ fn apply(options: ApplyOptions) -> Result<ExitCode, Failure> {
     };
     let report = match (applied, request_id) {
         (Err(failure), Some(request)) if failure.code() == "UPG-REPEATED" => {
-            return follow(failure, &request, &asked, &host);
+            return follow(failure, &request, &asked, (&host, waits));
         }
         (applied, _) => applied.map_err(as_typed)?,
     };
-    host.print(&report, |report| format!("{report}\n"))?;
-    Ok(if report.ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    reported(&report, (&host, begun), waits)
+}
+
+/// A plan has its probation, or none: one that is typed beside it would be heard by nobody, and relied on.
+fn bound_already() -> Failure {
+    let what = "a plan has the probation that it was made with, or none".to_owned();
+    let hint = "make it anew with another one: teneral upgrade plan .. --probation TIME --json";
+    Failure::of_many("CLI-USAGE", what, Vec::new(), "nobody was paused", hint).usage()
 }
 
 /// Waits for the end of an upgrade that was asked for before, and shows what became of it. One that moved somebody
 /// else, or elsewhere, is not this request, whatever it is called.
-fn follow(refused: Failure, request: &str, asked: &Asked, host: &Host) -> Result<ExitCode, Failure> {
+fn follow(refused: Failure, request: &str, asked: &Asked, (host, waits): (&Host, Waits)) -> Result<ExitCode, Failure> {
     let view: UpgradeView = host.call(async |client| {
+        // Heard before it is looked at: what ends in between is told.
+        let mut watch = client.watch("/v1/events").await?;
         let mut view: UpgradeView = client.get(&format!("/v1/requests/{}", part(request))).await?;
-        while view.status == "running" && !asked.is_other(&view) {
-            tokio::time::sleep(LOOK).await;
+        let goes_on = |view: &UpgradeView| match waits {
+            Waits::Yes => over(view).is_none(),
+            Waits::No => view.status == "running",
+        };
+        while goes_on(&view) && !asked.is_other(&view) {
+            last_word(&mut watch).await;
             view = client.get(&format!("/v1/upgrades/{}", part(&view.id.to_string()))).await?;
         }
         Ok(view)
@@ -297,122 +269,8 @@ fn follow(refused: Failure, request: &str, asked: &Asked, host: &Host) -> Result
         return Err(refused.hinting(&hint));
     }
     host.print(&view, |view| format!("asked for before, not done again\n{}", steps(view)))?;
-    Ok(if went_well(&view) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn status(options: &Status) -> Result<ExitCode, Failure> {
-    let Status { id, watch, host } = options;
-    if *watch {
-        return host.watch("/v1/events", async |client, watch| status_on(options, &client, watch).await);
-    }
-    let view = host.call(async |client| found(id.as_deref(), &client).await)?;
-    host.print(&view, shown)
-}
-
-async fn found(id: Option<&str>, client: &Client) -> Result<Option<UpgradeView>, ApiError> {
-    match id {
-        Some(id) => client.get(&format!("/v1/upgrades/{}", part(id))).await.map(Some),
-        None => match client.get::<Vec<UpgradeSummary>>("/v1/upgrades?limit=1").await?.pop() {
-            Some(latest) => client.get(&format!("/v1/upgrades/{}", part(&latest.id.to_string()))).await.map(Some),
-            None => Ok(None),
-        },
-    }
-}
-
-fn shown(view: &Option<UpgradeView>) -> String {
-    view.as_ref().map_or_else(|| "no upgrade so far\n".to_owned(), steps)
-}
-
-/// How it stands, and then a line for each step: of that upgrade until its end, or of all that come.
-async fn status_on(options: &Status, client: &Client, mut watch: Watch) -> Result<ExitCode, Failure> {
-    let Status { id, host, .. } = options;
-    let view = found(id.as_deref(), client).await?;
-    let first = if host.json { json_lines(view.as_slice())? } else { shown(&view) };
-    if let Next::Break(end) = print_on(first)? {
-        return Ok(end);
-    }
-    if let Some(end) = ended(id.as_deref(), view.as_ref()) {
-        return Ok(end);
-    }
-    while let Some(told) = watch.next().await? {
-        let ours = match &told {
-            Told::Event(event, _) => {
-                event.what.upgrade().is_some_and(|upgrade| id.as_ref().is_none_or(|id| upgrade.0 == *id))
-            }
-            Told::Gap(_) => true,
-        };
-        if !ours {
-            continue;
-        }
-        if let Next::Break(end) = print_on(line(&told, host))? {
-            return Ok(end);
-        }
-        let end = match (&told, id) {
-            (_, None) => None,
-            (Told::Event(event, _), Some(_)) => how_it_ended(&event.what),
-            // Its end may be what was missed.
-            (Told::Gap(_), Some(id)) => ended(Some(id), found(Some(id), client).await?.as_ref()),
-        };
-        if let Some(end) = end {
-            return Ok(end);
-        }
-    }
-    Err(stopped())
-}
-
-/// How a watch of one upgrade ends, once that has ended.
-fn ended(id: Option<&str>, view: Option<&UpgradeView>) -> Option<ExitCode> {
-    let view = view.filter(|view| id.is_some() && view.status != "running")?;
-    Some(if went_well(view) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn how_it_ended(what: &Happened) -> Option<ExitCode> {
-    let Happened::UpgradeEnded { actors, well, .. } = what else { return None };
-    Some(if well == actors { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn is_well(outcome: &str) -> bool {
-    outcome == "committed" || outcome == "unchanged"
-}
-
-/// Whether it has ended, and well for every actor.
-fn went_well(view: &UpgradeView) -> bool {
-    view.journal.iter().any(|entry| match entry {
-        Entry::End(end) => end.actors.iter().all(|actor| is_well(&actor.outcome)),
-        _ => false,
-    })
-}
-
-fn steps(view: &UpgradeView) -> String {
-    let mut text = format!("upgrade {}: {}\n", view.id, view.status);
-    let mut rows = Vec::new();
-    for entry in &view.journal {
-        match entry {
-            Entry::Begin(begin) => {
-                let why = if begin.why.is_empty() { String::new() } else { format!(", {}", begin.why) };
-                text.push_str(&format!("asked for by {}{}\n", begin.who, harmless(&why)));
-                for moved in &begin.moves {
-                    text.push_str(&format!("{}: {} -> {}\n", moved.addr, moved.from, moved.to));
-                }
-            }
-            Entry::Step(step) => {
-                let result = match &step.result {
-                    StepResult::Done => "done".to_owned(),
-                    StepResult::Undone => "undone".to_owned(),
-                    StepResult::Failed { code, cause } => format!("failed [{code}] {cause}"),
-                };
-                let took = format!("{} us", step.took_us);
-                rows.push(vec![step.step.clone(), or_dash(step.actor.as_ref()), took, result]);
-            }
-            Entry::End(end) => {
-                for actor in &end.actors {
-                    let code = actor.code.as_ref().map_or_else(String::new, |code| format!(" [{code}]"));
-                    rows.push(vec![actor.outcome.clone(), format!("{}{code}", actor.addr)]);
-                }
-            }
-        }
-    }
-    text + &columns(&rows)
+    let end = over(&view).filter(|_| waits == Waits::Yes);
+    Ok(end.unwrap_or(if went_well(&view) { ExitCode::SUCCESS } else { ExitCode::FAILURE }))
 }
 
 fn cancel(Cancel { id, why, host }: &Cancel) -> Result<ExitCode, Failure> {
@@ -436,17 +294,41 @@ fn log(Log { limit, before, host }: &Log) -> Result<ExitCode, Failure> {
         rows.extend(upgrades.iter().map(|upgrade| {
             let to: Vec<String> = upgrade.to.iter().map(ToString::to_string).collect();
             let outcomes = upgrade.outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}"));
-            let outcomes: Vec<String> = outcomes.collect();
+            let probation = upgrade.probation.iter().map(|(how, count)| format!("{count} {}", since(how)));
+            let outcomes: Vec<String> = outcomes.chain(probation).collect();
             vec![
                 upgrade.id.to_string(),
                 if outcomes.is_empty() { upgrade.status.clone() } else { outcomes.join(", ") },
-                or_dash(upgrade.at),
+                when(upgrade.at),
                 upgrade.actors.to_string(),
                 to.join(","),
                 upgrade.who.clone(),
-                or_dash(Some(&upgrade.why).filter(|why| !why.is_empty())),
+                or_dash(why(upgrade)),
             ]
         }));
         columns(&rows)
     })
+}
+
+/// What became of a probation, in a word or two.
+fn since(how: &str) -> &str {
+    match how {
+        "on" => "on probation",
+        "finalised" => "final",
+        "rolled_back" => "taken back",
+        "superseded" => "moved on",
+        "host_ended" => "ended with the host",
+        other => other,
+    }
+}
+
+fn why(UpgradeSummary { why, rolls_back, .. }: &UpgradeSummary) -> Option<String> {
+    match (rolls_back, why.is_empty()) {
+        (None, true) => None,
+        (None, false) => Some(why.clone()),
+        (Some(of), true) => Some(format!("takes back {of}")),
+        // One that is taken by itself says it.
+        (Some(of), false) if why.contains(&of.0) => Some(format!("takes it back: {why}")),
+        (Some(of), false) => Some(format!("takes back {of}: {why}")),
+    }
 }

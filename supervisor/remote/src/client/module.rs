@@ -1,0 +1,195 @@
+//! A module: the process that serves it now, and the next one when that is gone.
+//!
+//! To the runtime it is code like any other. An actor whose process died is begun anew by its supervisor, as after a
+//! panic; that asks for an instance, and if there is no process, one is started then. What dies again and again is
+//! started more and more slowly; that it ends at all is up to the supervisors and their intensities.
+
+use super::{Launch, ModuleError, Process};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
+use teneral_contract::{Contract, Digest, Manifest};
+use teneral_runtime::ports::{Behaviour, Body, Fault, FaultKind, Json, JsonDone, Provider};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+
+/// A process that lived so long is no sign that the next one will die.
+const STEADY: Duration = Duration::from_secs(10);
+/// How long the next process waits after one that was not steady, the first time and at most.
+const BACK_OFF_MIN: Duration = Duration::from_millis(20);
+const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// The thread on which processes are started and spoken to. Dropped, it ends them.
+///
+/// One thread, which lives as long as its processes: the kernel's death signal follows the thread that started a
+/// process. And one thread is faster here than several, which would wake each other for every frame.
+#[derive(Debug)]
+pub struct Modules {
+    handle: Handle,
+    /// Never sent to: dropped, the thread ends.
+    _ends: oneshot::Sender<()>,
+}
+
+impl Modules {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// It could not be started.
+    pub fn start() -> io::Result<Self> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (handle, (ends, ended)) = (runtime.handle().clone(), oneshot::channel::<()>());
+        thread::Builder::new().name("teneral-modules".to_owned()).spawn(move || {
+            // An error is what is waited for: the sender is gone.
+            let _ = runtime.block_on(ended);
+        })?;
+        Ok(Self { handle, _ends: ends })
+    }
+
+    /// Starts a process, and waits until it is ready or has failed. Not on this thread of all threads.
+    ///
+    /// # Errors
+    /// [`ModuleError`].
+    pub fn launch(&self, launch: Launch) -> Result<Arc<Process>, ModuleError> {
+        let (came, comes) = std::sync::mpsc::sync_channel(1);
+        self.handle.spawn(async move { came.send(Process::start(launch).await) });
+        comes.recv().unwrap_or_else(|_| Err(ModuleError::Socket(io::Error::other("the host stops"))))
+    }
+}
+
+/// What a module's processes are started with.
+pub trait Launcher: Send + Sync {
+    /// The next one.
+    ///
+    /// # Errors
+    /// [`ModuleError`]: what it needs could not be made.
+    fn launch(&self) -> Result<Launch, ModuleError>;
+}
+
+/// See the module.
+pub struct Module {
+    manifest: Manifest,
+    contract: Arc<Contract>,
+    digest: Digest,
+    modules: Arc<Modules>,
+    launcher: Box<dyn Launcher>,
+    now: Mutex<Now>,
+}
+
+/// What serves it.
+#[derive(Debug, Default)]
+struct Now {
+    process: Option<Arc<Process>>,
+    since: Option<Instant>,
+    starts: u64,
+    /// How long the next one waits, if this one was not steady.
+    back_off: Duration,
+}
+
+/// A look at what serves a module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleSeen {
+    /// Its process, while there is one.
+    pub pid: Option<i32>,
+    /// Processes that were started for it.
+    pub starts: u64,
+    /// Why the latest one is gone, if it is.
+    pub gone: Option<String>,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Module({} {})", self.manifest.kind, self.manifest.version)
+    }
+}
+
+impl Module {
+    /// A module of which nothing runs yet. What its processes say of themselves is held against `manifest`.
+    #[must_use]
+    pub fn new(manifest: Manifest, digest: Digest, modules: Arc<Modules>, launcher: Box<dyn Launcher>) -> Self {
+        let contract = Arc::new(Contract::new(&manifest));
+        Self { manifest, contract, digest, modules, launcher, now: Mutex::default() }
+    }
+
+    /// The process that serves it: the one that does, or another.
+    ///
+    /// # Errors
+    /// [`ModuleError`]: there is none, and none could be started.
+    pub fn process(&self) -> Result<Arc<Process>, ModuleError> {
+        // Held while one starts: whoever else needs one waits for the same.
+        let mut now = self.now.lock();
+        if let Some(process) = now.process.as_ref().filter(|process| process.gone().is_none()) {
+            return Ok(Arc::clone(process));
+        }
+        match now.since {
+            Some(since) if since.elapsed() < STEADY => {
+                thread::sleep(now.back_off);
+                now.back_off = (now.back_off * 2).clamp(BACK_OFF_MIN, BACK_OFF_MAX);
+            }
+            _ => now.back_off = BACK_OFF_MIN,
+        }
+        if let Some(gone) = now.process.take().and_then(|process| process.gone()) {
+            let (kind, version) = (&self.manifest.kind, &self.manifest.version);
+            tracing::warn!(kind, %version, gone, "a module's process is started again");
+        }
+        (now.since, now.starts) = (Some(Instant::now()), now.starts + 1);
+        let process = self.modules.launch(self.launcher.launch()?)?;
+        if (&process.manifest().kind, &process.manifest().version) != (&self.manifest.kind, &self.manifest.version) {
+            let Manifest { kind, version, .. } = process.manifest();
+            let found = format!("{kind} {version}, by its manifest");
+            return Err(ModuleError::Digest { found, wanted: self.digest });
+        }
+        now.process = Some(Arc::clone(&process));
+        Ok(process)
+    }
+
+    /// A look, for people.
+    #[must_use]
+    pub fn seen(&self) -> ModuleSeen {
+        let now = self.now.lock();
+        let gone = now.process.as_ref().and_then(|process| process.gone());
+        let pid = now.process.as_ref().filter(|_| gone.is_none()).map(|process| process.pid());
+        ModuleSeen { pid, starts: now.starts, gone }
+    }
+
+    fn code(&self) -> Result<Arc<Process>, Fault> {
+        self.process().map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            Fault::new(FaultKind::Failed, format!("[{}] {error}{cause}", error.code()))
+        })
+    }
+}
+
+impl Provider for Module {
+    fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    fn contract(&self) -> &Arc<Contract> {
+        &self.contract
+    }
+
+    fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    fn is_elsewhere(&self) -> bool {
+        true
+    }
+
+    fn create(&self, args: Body<'_>) -> Result<Box<dyn Behaviour>, Fault> {
+        self.code()?.create(args)
+    }
+
+    fn restore(&self, schema: u32, state: &[u8]) -> Result<Box<dyn Behaviour>, Fault> {
+        self.code()?.restore(schema, state)
+    }
+
+    fn downgrade(&self, state: &[u8], to_schema: u32) -> Result<Vec<u8>, Fault> {
+        self.code()?.downgrade(state, to_schema)
+    }
+
+    fn json(&self, job: Json<'_>) -> Result<JsonDone, Fault> {
+        self.code()?.json(job)
+    }
+}

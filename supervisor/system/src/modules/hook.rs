@@ -1,0 +1,105 @@
+//! The process of a module: binds its hands, takes the artifact, looks at it, loads it and serves it.
+//!
+//! What goes wrong before it serves is its last line of output, which the host reads.
+
+use serde::{Deserialize, Serialize};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::os::unix::net::UnixListener;
+use std::process::exit;
+use std::sync::Arc;
+use teneral_loader::{Confinement, Gate, Loader, LoaderLimits, Policy, Release, UnsignedRecord, confine};
+use teneral_remote::LISTEN;
+use teneral_remote::serve::Module;
+
+/// The word by which a program knows that it is a module's process.
+const ASKED: &str = "--teneral-module";
+
+/// Longest order: a policy with all that is in quarantine.
+const ORDER_BYTES_MAX: u64 = 16 << 20;
+
+/// Room besides copies of the library.
+const FILE_BYTES_BESIDES: u64 = 1 << 20;
+
+/// One image a process.
+static LOADER: Loader = Loader::new();
+
+/// What the host tells before the artifact's bytes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) release: Release,
+    /// What the host's own gate goes by.
+    pub(super) policy: Policy,
+    pub(super) threads: usize,
+}
+
+impl Order {
+    /// All that the process reads: the length of the order in eight bytes, the order as JSON, the artifact.
+    pub(super) fn with(&self, artifact: &[u8]) -> io::Result<Vec<u8>> {
+        let order = serde_json::to_vec(self)?;
+        Ok([&(order.len() as u64).to_le_bytes(), &order[..], artifact].concat())
+    }
+
+    fn read(mut from: impl Read) -> io::Result<(Self, Vec<u8>)> {
+        let mut length = [0; 8];
+        from.read_exact(&mut length)?;
+        let length = u64::from_le_bytes(length);
+        if length > ORDER_BYTES_MAX {
+            return Err(io::Error::other(format!("an order of {length} bytes is over {ORDER_BYTES_MAX}")));
+        }
+        let (mut order, mut artifact) = (Vec::new(), Vec::new());
+        from.by_ref().take(length).read_to_end(&mut order)?;
+        from.read_to_end(&mut artifact)?;
+        Ok((serde_json::from_slice(&order)?, artifact))
+    }
+}
+
+/// The words that a module's process is started with.
+pub(super) fn words(memory_bytes_max: u64, file_bytes_max: u64) -> Vec<OsString> {
+    let host = u64::from(std::process::id());
+    let numbers = [host, memory_bytes_max, file_bytes_max.saturating_add(FILE_BYTES_BESIDES)];
+    [OsString::from(ASKED)].into_iter().chain(numbers.iter().map(|number| number.to_string().into())).collect()
+}
+
+/// Whether this is a module's process.
+pub(crate) fn is_asked() -> bool {
+    std::env::args_os().nth(1).as_deref() == Some(OsStr::new(ASKED))
+}
+
+/// In a module's process, does its work and never returns.
+pub(crate) fn hook() {
+    if !is_asked() {
+        return;
+    }
+    let numbers: Vec<u64> = std::env::args_os().skip(2).filter_map(|word| word.to_str()?.parse().ok()).collect();
+    let [host, memory_bytes_max, file_bytes_max] = numbers[..] else {
+        eprintln!("{ASKED} is said by a host to a process of its own");
+        exit(2);
+    };
+    let host = i32::try_from(host).unwrap_or(0);
+    // It lives for long: it may compute as much as it likes.
+    let limits = Confinement { host, memory_bytes_max, cpu_seconds_max: u64::MAX, file_bytes_max };
+    match confine(&limits).map_err(io::Error::other).and_then(|()| serve()) {
+        Ok(()) => exit(0),
+        Err(error) => {
+            eprintln!("{}", teneral_upgrade::chain(&error));
+            exit(1);
+        }
+    }
+}
+
+fn serve() -> io::Result<()> {
+    let (Order { release, policy, threads }, artifact) = Order::read(io::stdin().lock())?;
+    let listen = std::env::var(LISTEN).map_err(io::Error::other)?;
+    let path = listen.strip_prefix("unix:").ok_or_else(|| io::Error::other(format!("{LISTEN} is no unix: path")))?;
+    let verified = Gate { policy, trust: UnsignedRecord }.verify_bytes(artifact, Some(&release));
+    let limits = LoaderLimits::standard();
+    let image = LOADER.load(verified.map_err(io::Error::other)?, limits).map_err(io::Error::other)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let listener = UnixListener::bind(path)?;
+        listener.set_nonblocking(true)?;
+        let listener = tokio::net::UnixListener::from_std(listener)?;
+        Module::new(Arc::new(image), threads)?.serve(listener, std::future::pending()).await
+    })
+}

@@ -1,0 +1,272 @@
+//! Kinds that run in processes of their own: which they are, and the modules that serve them.
+//!
+//! One process an artifact: all actors of that version share it, as they would share its library here. It is given the
+//! artifact's bytes by its standard input, after the gate let them through here, and looks at them again itself.
+
+mod hook;
+
+pub(crate) use hook::{hook, is_asked};
+
+use hook::{Order, words};
+use std::collections::BTreeMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+use teneral_contract::{Digest, Manifest};
+use teneral_loader::{Policy, Release, Verified};
+use teneral_remote::client::{Identity, Launch, Launcher, Limits, Module, ModuleError, Modules};
+use teneral_runtime::ports::Provider;
+use teneral_upgrade::{Refused, TrialProgram, chain};
+
+/// Of what a process wrote before it failed to start, so much is read: the end.
+const OUTPUT_BYTES_MAX: u64 = 4 << 10;
+
+/// Where the actors of a kind run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// In the host: a message costs next to nothing, and code that kills its process kills the host.
+    #[default]
+    InProcess,
+    /// In a process of their own, one for each version: code that kills its process costs the states of its actors,
+    /// and a message goes there and back.
+    Process,
+}
+
+impl Place {
+    /// All of them, as they are written.
+    pub const NAMES: [&str; 2] = ["in-process", "process"];
+
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::InProcess => "in-process",
+            Self::Process => "process",
+        }
+    }
+
+    /// The place of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        [Self::InProcess, Self::Process].into_iter().find(|place| place.name() == name)
+    }
+}
+
+/// The bounds of the processes that serve modules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ModuleLimits {
+    /// Address space of one, besides what a host has anyway, in bytes.
+    pub memory_bytes_max: u64,
+    /// Threads that take turns in one: an actor's are all taken by the same.
+    pub threads: usize,
+    /// How long one may take to be ready.
+    pub ready_timeout: Duration,
+    /// How long it may take to make an instance, or to save one.
+    pub call_timeout: Duration,
+    /// How long may pass until a turn comes back while any is away: then the process hangs, and is ended.
+    pub turns_timeout: Duration,
+}
+
+impl ModuleLimits {
+    /// 4 GiB; 1 thread; 10 s, 30 s, 10 s.
+    #[must_use]
+    pub const fn standard() -> Self {
+        Self {
+            memory_bytes_max: 4 << 30,
+            threads: 1,
+            ready_timeout: Duration::from_secs(10),
+            call_timeout: Duration::from_secs(30),
+            turns_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A module, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ModuleInfo {
+    /// Which kind.
+    pub kind: String,
+    /// In which version.
+    pub version: semver::Version,
+    /// Its process, while there is one.
+    pub pid: Option<i32>,
+    /// Processes that were started for it in this life of the host.
+    pub starts: u64,
+    /// Why the latest one is gone, if it is.
+    pub gone: Option<String>,
+    /// Where its processes write.
+    pub output: PathBuf,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    places: BTreeMap<String, Place>,
+    limits: ModuleLimits,
+    program: TrialProgram,
+    /// Sockets and output.
+    dir: PathBuf,
+    /// Of the latest socket: a name is used once.
+    numbers: Arc<AtomicU64>,
+    /// Started with the first module.
+    modules: Mutex<Option<Arc<Modules>>>,
+    /// Of each artifact the module that somebody needs, and where it writes.
+    running: Mutex<BTreeMap<Digest, (Weak<Module>, PathBuf)>>,
+}
+
+impl Processes {
+    pub(crate) fn new(
+        places: BTreeMap<String, Place>,
+        limits: ModuleLimits,
+        program: TrialProgram,
+        dir: PathBuf,
+    ) -> Self {
+        let (numbers, modules, running) = (Arc::default(), Mutex::default(), Mutex::default());
+        Self { places, limits, program, dir, numbers, modules, running }
+    }
+
+    /// Where actors of that kind run.
+    pub(crate) fn place(&self, kind: &str) -> Place {
+        self.places.get(kind).copied().unwrap_or_default()
+    }
+
+    /// A manifest as it is where its kind runs: work is not done anew in a process of its own, where a turn that is
+    /// taken a second time would number its calls and timers differently, and what is not offered is not promised.
+    pub(crate) fn placed(&self, mut manifest: Manifest) -> Manifest {
+        manifest.deterministic &= self.place(&manifest.kind) == Place::InProcess;
+        manifest
+    }
+
+    /// The module of that artifact, if somebody needs it already.
+    pub(crate) fn module(&self, digest: Digest) -> Option<Arc<Module>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.get(&digest).and_then(|(module, _)| module.upgrade())
+    }
+
+    /// The module of what was checked, with its process.
+    pub(crate) fn start(&self, verified: &Verified, policy: &Policy) -> Result<Arc<Module>, Refused> {
+        let digest = verified.digest();
+        let refused = |error: &ModuleError, output: Option<&Path>| Refused {
+            code: error.code().to_owned(),
+            cause: said(error, output),
+            hint: format!("look at what it wrote, in {}", self.dir.display()),
+        };
+        let io = |error: io::Error| refused(&ModuleError::Socket(error), None);
+        // Held while it starts: two who need it at once share it.
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|_, (module, _)| module.strong_count() > 0);
+        if let Some(module) = running.get(&digest).and_then(|(module, _)| module.upgrade()) {
+            return Ok(module);
+        }
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(io)?;
+        let manifest = self.placed(verified.manifest().clone());
+        let (kind, version) = (manifest.kind.clone(), manifest.version.clone());
+        let output = self.dir.join(format!("{kind}-{version}.log"));
+        let release = Release { kind, version, digest };
+        let order = Order { release, policy: policy.clone(), threads: self.limits.threads };
+        let input = order.with(&verified.contents().map_err(io)?).map_err(io)?;
+        let program = self.program.find().map_err(|error| Refused {
+            code: "MOD-START".to_owned(),
+            cause: error.to_string(),
+            hint: "call teneral::trial_hook() first thing in main, or put this version's teneral in PATH".to_owned(),
+        })?;
+        let (file_bytes_max, sockets) = (policy.bytes_max, self.dir.join("module"));
+        let limits = self.limits;
+        let again = Again {
+            program,
+            input,
+            file_bytes_max,
+            sockets,
+            output: output.clone(),
+            digest,
+            limits,
+            numbers: Arc::clone(&self.numbers),
+        };
+        let module = Arc::new(Module::new(manifest, digest, self.modules().map_err(io)?, Box::new(again)));
+        module.process().map_err(|error| refused(&error, Some(&output)))?;
+        running.insert(digest, (Arc::downgrade(&module), output));
+        Ok(module)
+    }
+
+    fn modules(&self) -> io::Result<Arc<Modules>> {
+        let mut modules = self.modules.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*modules {
+            Some(modules) => Ok(Arc::clone(modules)),
+            None => Ok(Arc::clone(modules.insert(Arc::new(Modules::start()?)))),
+        }
+    }
+
+    /// All that somebody needs.
+    pub(crate) fn seen(&self) -> Vec<ModuleInfo> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let needed: Vec<_> =
+            running.values().filter_map(|(module, output)| Some((module.upgrade()?, output.clone()))).collect();
+        drop(running);
+        let look = |(module, output): (Arc<Module>, PathBuf)| {
+            let (seen, kind, version) = (module.seen(), module.kind().to_owned(), module.version().clone());
+            ModuleInfo { kind, version, pid: seen.pid, starts: seen.starts, gone: seen.gone, output }
+        };
+        needed.into_iter().map(look).collect()
+    }
+}
+
+/// What the next process of a module is started with.
+struct Again {
+    program: PathBuf,
+    input: Vec<u8>,
+    file_bytes_max: u64,
+    sockets: PathBuf,
+    output: PathBuf,
+    digest: Digest,
+    limits: ModuleLimits,
+    numbers: Arc<AtomicU64>,
+}
+
+impl Launcher for Again {
+    fn launch(&self) -> Result<Launch, ModuleError> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let socket = self.sockets.with_extension(format!("{number}.sock"));
+        // One of a life of the host before this.
+        match std::fs::remove_file(&socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ModuleError::Socket(error)),
+            _ => {}
+        }
+        // What the process before wrote stays beside it, and no more: the file has a bound.
+        let _ = std::fs::rename(&self.output, self.output.with_extension("log.1"));
+        let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.output);
+        let ModuleLimits { ready_timeout, call_timeout, turns_timeout, memory_bytes_max, threads } = self.limits;
+        Ok(Launch {
+            program: self.program.clone(),
+            args: words(memory_bytes_max, self.file_bytes_max),
+            input: self.input.clone(),
+            socket,
+            output: opened.map_err(ModuleError::Socket)?,
+            identity: Identity::Artifact(self.digest),
+            limits: Limits { ready_timeout, call_timeout, turns_timeout, threads: threads as u64 },
+        })
+    }
+}
+
+/// Why there is none, with the last that it wrote, if it says why.
+fn said(error: &ModuleError, output: Option<&Path>) -> String {
+    let cause = chain(error);
+    let wrote = output.filter(|_| matches!(error, ModuleError::Ended { .. } | ModuleError::NotReady { .. }));
+    match wrote.and_then(|output| last_line(output).ok().flatten()) {
+        Some(line) => format!("{cause}: {line}"),
+        None => cause,
+    }
+}
+
+fn last_line(output: &Path) -> io::Result<Option<String>> {
+    let mut file = File::open(output)?;
+    let end = file.metadata()?.len();
+    file.seek(SeekFrom::Start(end.saturating_sub(OUTPUT_BYTES_MAX)))?;
+    let mut bytes = Vec::new();
+    file.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    Ok(text.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned))
+}

@@ -1,0 +1,91 @@
+//! Why a version was not made final or not taken back.
+
+use super::WayBack;
+use crate::error::Refused;
+use teneral_contract::Addr;
+use teneral_runtime::ReplayError;
+
+/// Why not.
+#[derive(Debug, thiserror::Error)]
+pub enum BackError {
+    /// Nothing is on probation that could be made final or taken back.
+    #[error("{0}")]
+    Probation(String),
+    /// The actor cannot go back that way.
+    #[error("{addr}: there is no way back by {way}: {why}")]
+    NoWay {
+        /// Who.
+        addr: Addr,
+        /// Which way.
+        way: WayBack,
+        /// Why not, and what there is.
+        why: String,
+    },
+    /// No way back keeps the work.
+    #[error("{addr}: there is no way back that keeps what came since the commit: {why}")]
+    Lossy {
+        /// Who.
+        addr: Addr,
+        /// What there is.
+        why: String,
+    },
+    /// The version before could not handle anew what came since the commit.
+    #[error("what came since the commit could not be handled anew")]
+    Replay(#[source] ReplayError),
+    /// No effect of that number is held.
+    #[error("no effect {0} is held")]
+    NotHeld(u64),
+    /// An effect was not accepted.
+    #[error("effect {id} was not accepted: {why}")]
+    NotSent {
+        /// Which.
+        id: u64,
+        /// Why.
+        why: String,
+    },
+    /// A version is final, and could not be made the default.
+    #[error("{kind} {version} is final, and new actors get another version: {refused}")]
+    Default {
+        /// The kind.
+        kind: String,
+        /// The version.
+        version: String,
+        /// Why.
+        refused: Box<Refused>,
+    },
+}
+
+impl BackError {
+    /// The stable code.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Probation(_) => "UPG-PROBATION",
+            Self::NoWay { .. } | Self::Lossy { .. } => "UPG-NO-WAY-BACK",
+            Self::Replay(_) => "UPG-REPLAY",
+            Self::NotHeld(_) => "UPG-NOT-HELD",
+            Self::NotSent { .. } => "UPG-NOT-SENT",
+            Self::Default { .. } => "UPG-DEFAULT",
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub const fn hint(&self) -> &'static str {
+        match self {
+            Self::Probation(_) => "teneral upgrade status says who is on probation, and for which upgrade",
+            Self::NoWay { .. } => "take one of the ways that there are (--by replay, downgrade or restore)",
+            Self::Lossy { .. } => {
+                "give it up (teneral upgrade rollback .. --by restore), or let the new version go on (teneral upgrade \
+                 finalise)"
+            }
+            Self::Replay(_) => {
+                "go back by another way (teneral upgrade rollback .. --by), or let the new version go on (teneral \
+                 upgrade finalise)"
+            }
+            Self::NotHeld(_) => "teneral upgrade held list says which there are",
+            Self::NotSent { .. } => "it is held still: send it again when its receiver takes messages, or drop it",
+            Self::Default { .. } => "mend what the cause says, then: teneral kind set-default",
+        }
+    }
+}

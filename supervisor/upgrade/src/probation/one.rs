@@ -1,0 +1,294 @@
+//! One actor on its way back by replay or restore: pause, an instance of the version before, commit.
+
+use super::BackError;
+use super::aside::{Aside, Hand, NotDone, caught};
+use super::states::KEPT;
+use super::{Bounds, Watch, WayBack};
+use crate::error::UpgradeError;
+use crate::plan::Move;
+use crate::shared::Shared;
+use crate::step::Step;
+use std::sync::Arc;
+use std::time::Duration;
+use teneral_runtime::ports::{Behaviour, Provider};
+use teneral_runtime::{
+    ActorRef, Generation, HeldEffect, LeaseRequest, LeaseStep, Moment, NoReplay, PauseRequest, Quiesced, Recorded,
+    ReplayError, Replayed, RestartState, StepError, Tally,
+};
+use teneral_store::StepDone;
+
+/// What is needed of an actor to take it back.
+pub(super) struct Lent {
+    pub(super) watch: Watch,
+    pub(super) actor: ActorRef,
+    pub(super) old: Arc<dyn Provider>,
+    pub(super) frozen: Option<Box<dyn Behaviour>>,
+    /// It is paused already.
+    pub(super) pause: Option<Quiesced>,
+    /// Of the upgrade that it goes back from.
+    pub(super) bounds: Bounds,
+}
+
+/// One actor on its way back.
+pub(super) struct Back {
+    pub(super) way: WayBack,
+    pub(super) moved: Move,
+    pub(super) shared: Arc<Shared>,
+    pub(super) work: Lent,
+    pub(super) aside: Aside,
+    pub(super) ran: Vec<StepDone>,
+}
+
+/// An actor that went back.
+pub(super) struct Went {
+    pub(super) paused: Duration,
+    pub(super) queued_messages: usize,
+    pub(super) dead_letters: usize,
+    pub(super) generation: u64,
+    pub(super) state_bytes: usize,
+    pub(super) tally: Tally,
+    pub(super) held: Vec<HeldEffect>,
+    /// The instance that was taken back.
+    pub(super) replaced: Box<dyn Behaviour>,
+    pub(super) code: Arc<dyn Provider>,
+}
+
+impl Back {
+    pub(super) fn run(&mut self) -> Result<Went, UpgradeError> {
+        let began = self.shared.clock.now();
+        let paused = self.pause();
+        self.ran(Step::Pause, began, paused.as_ref().err());
+        let mut pause = paused?;
+        // From here on a cancel takes the pause from nobody: it waits until the record is back, or the commit is there.
+        self.shared.no_longer_paused(&self.moved.addr);
+        let began = self.shared.clock.now();
+        let made = self.make(&mut pause);
+        self.ran(self.step(), began, made.as_ref().err());
+        let made = match made {
+            Ok(made) => made,
+            Err(error) => {
+                self.work.pause = Some(pause);
+                return Err(error);
+            }
+        };
+        let began = self.shared.clock.now();
+        let went = self.commit(pause, made);
+        self.ran(Step::Commit, began, went.as_ref().err());
+        went
+    }
+
+    const fn step(&self) -> Step {
+        match self.way {
+            WayBack::Replay => Step::Replay,
+            WayBack::Restore | WayBack::Downgrade => Step::Restore,
+        }
+    }
+
+    /// Without an end of its own: whoever goes back waits for no code without one, and what fails stays paused.
+    fn pause(&mut self) -> Result<Quiesced, UpgradeError> {
+        self.shared.go_on()?;
+        if let Some(pause) = self.work.pause.take() {
+            pause.limit(KEPT);
+            return Ok(pause);
+        }
+        self.shared.now_paused(&self.work.actor);
+        let request = self.work.actor.ask_pause(LeaseRequest {
+            owner: self.shared.id.to_string(),
+            generation: Generation(self.moved.generation),
+            quiesce_timeout: self.work.bounds.quiesce_timeout,
+            max_pause: KEPT,
+            on_lost: Box::new(drop),
+        });
+        request.and_then(PauseRequest::wait).map_err(UpgradeError::Pause)
+    }
+
+    /// An instance of the version before, and what it came from. What fails leaves the record as it was, for the next
+    /// try.
+    fn make(&mut self, pause: &mut Quiesced) -> Result<Made, UpgradeError> {
+        let lost = |error| broke(Step::Replay, error);
+        let mut recorded = pause.take_record().map_err(lost)?;
+        match self.made(pause, &mut recorded) {
+            Ok((replayed, state_bytes)) => Ok(Made { replayed, recorded, state_bytes }),
+            Err(error) => {
+                if let Some(recorded) = recorded {
+                    pause.put_record(recorded).map_err(lost)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn made(
+        &mut self,
+        pause: &mut Quiesced,
+        recorded: &mut Option<Recorded>,
+    ) -> Result<(Replayed, usize), UpgradeError> {
+        let replays = self.way == WayBack::Replay;
+        let why =
+            recorded.as_ref().map_or(Some("nothing of what came since the commit was kept".to_owned()), |recorded| {
+                recorded.no_replay().map(|why| why.to_string())
+            });
+        if let Some(why) = why.filter(|_| replays) {
+            return Err(self.no_way(&why));
+        }
+        let (work, state_bytes) = self.copy(pause)?;
+        let hand = hand()?;
+        let replayed = match recorded.take() {
+            Some(record) if replays => {
+                let (again, replayed) = self.replay(pause, &hand, record, work)?;
+                *recorded = Some(again);
+                self.shared.go_on()?;
+                replayed.map_err(|why| UpgradeError::Back(BackError::Replay(why)))?
+            }
+            Some(record) => {
+                let replayed = record.forget(work);
+                *recorded = Some(record);
+                replayed
+            }
+            None => Replayed::of(work),
+        };
+        let replayed = self.keep(pause, replayed)?;
+        if let Some(lost) = pause.cancelled() {
+            return Err(UpgradeError::Lost { step: self.step(), lost });
+        }
+        self.shared.go_on()?;
+        Ok((replayed, state_bytes))
+    }
+
+    /// The instance before, as it was at the commit, once more: it is kept until the way back is through.
+    fn copy(&mut self, pause: &mut Quiesced) -> Result<(Box<dyn Behaviour>, usize), UpgradeError> {
+        let hand = hand()?;
+        let Some(frozen) = self.work.frozen.take() else { return Err(self.no_way("the instance before is gone")) };
+        let (old, bytes_max) = (Arc::clone(&self.work.old), self.work.bounds.snapshot_bytes_max);
+        let job = move || {
+            let made = caught(|| {
+                let state = frozen.save(bytes_max)?;
+                Ok((old.restore(old.schema(), &state)?, state.len()))
+            });
+            (frozen, made)
+        };
+        let (frozen, made) = self.aside(pause, &hand, self.work.bounds.max_pause, job)?;
+        self.work.frozen = Some(frozen);
+        made.map_err(UpgradeError::Reset)
+    }
+
+    /// The record comes back, unless the code does not return.
+    fn replay(
+        &mut self,
+        pause: &mut Quiesced,
+        hand: &Hand,
+        mut recorded: Recorded,
+        work: Box<dyn Behaviour>,
+    ) -> Result<(Recorded, Result<Replayed, ReplayError>), UpgradeError> {
+        let (old, budget) = (Arc::clone(&self.work.old), self.work.watch.replay_timeout);
+        // Not lent out: it has an end, whatever becomes of the code.
+        let begun = recorded.take_begun();
+        let shared = Arc::clone(&self.shared);
+        let job = move || {
+            let replayed = recorded.replay(&old, work, budget, || shared.go_on().is_ok());
+            (recorded, replayed)
+        };
+        let (mut recorded, replayed) = self.aside(pause, hand, budget, job).inspect_err(|error| {
+            if matches!(error, UpgradeError::Hang { .. }) {
+                self.work.actor.give_record_up(NoReplay::Hung);
+            }
+        })?;
+        recorded.put_begun(begun);
+        Ok((recorded, replayed))
+    }
+
+    /// Its state, where a restart is to begin from that.
+    fn keep(&mut self, pause: &mut Quiesced, replayed: Replayed) -> Result<Replayed, UpgradeError> {
+        if self.work.actor.info().options.restart_state != RestartState::LastSnapshot {
+            return Ok(replayed);
+        }
+        let bytes_max = self.work.bounds.snapshot_bytes_max;
+        let job = move || {
+            let saved = caught(|| replayed.behaviour().save(bytes_max));
+            (replayed, saved)
+        };
+        let (replayed, saved) = self.aside(pause, &hand()?, self.work.bounds.max_pause, job)?;
+        pause.keep_snapshot(self.work.old.schema(), saved.map_err(UpgradeError::Save)?);
+        Ok(replayed)
+    }
+
+    /// Runs the code of the version before beside this thread, which waits no longer than `budget` and the time after
+    /// which code is said to hang.
+    fn aside<T: Send + 'static>(
+        &self,
+        pause: &mut Quiesced,
+        hand: &Hand,
+        budget: Duration,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, UpgradeError> {
+        let (step, addr, lost) = (self.step(), &self.moved.addr, &self.shared.threads_lost);
+        let mut came = None;
+        let run = || {
+            came = Some(self.aside.run(hand, (&self.work.old, addr), lost, budget, job));
+            Ok(())
+        };
+        let held = pause.make(LeaseStep::Restore, run);
+        match came {
+            // What was lent is back, also when the pause is over.
+            Some(Ok(came)) => Ok(came),
+            Some(Err(NotDone::Hangs(waited))) => {
+                Err(UpgradeError::Hang { release: self.moved.to.to_string(), step, waited })
+            }
+            Some(Err(NotDone::Broke)) => {
+                Err(UpgradeError::Thread("what ran the code of the version before broke".to_owned()))
+            }
+            None => Err(held.map_or_else(|error| broke(step, error), |()| self.no_way("nothing was run"))),
+        }
+    }
+
+    fn commit(&self, pause: Quiesced, made: Made) -> Result<Went, UpgradeError> {
+        let Made { mut replayed, recorded, state_bytes } = made;
+        let (old, code) = (Arc::clone(&self.work.old), pause.provider());
+        let (mut tally, held) = (replayed.tally, replayed.take_held());
+        if recorded.as_ref().is_none_or(|recorded| recorded.turns() == 0) {
+            // None of them was kept: what the version did is given up all the same.
+            tally.turns = usize::try_from(self.work.actor.figures().turns()).unwrap_or(usize::MAX);
+        }
+        let lost = |lost| UpgradeError::Lost { step: Step::Commit, lost };
+        let resumed = pause.commit_replayed(replayed, recorded, old, || {}).map_err(lost)?;
+        let replaced = resumed.old.ok_or_else(|| self.no_way("nothing was replaced"))?;
+        Ok(Went {
+            paused: resumed.paused,
+            queued_messages: resumed.queued_messages,
+            dead_letters: resumed.dead_letters,
+            generation: resumed.generation.0,
+            state_bytes,
+            tally,
+            held,
+            replaced,
+            code,
+        })
+    }
+
+    fn no_way(&self, why: &str) -> UpgradeError {
+        UpgradeError::Back(BackError::NoWay { addr: self.moved.addr.clone(), way: self.way, why: why.to_owned() })
+    }
+
+    fn ran(&mut self, step: Step, began: Moment, error: Option<&UpgradeError>) {
+        let done = self.shared.done(step, Some(&self.moved.addr), began, error);
+        self.ran.push(done);
+    }
+}
+
+fn hand() -> Result<Hand, UpgradeError> {
+    Hand::new().map_err(|error| UpgradeError::Thread(error.to_string()))
+}
+
+/// What takes over.
+struct Made {
+    replayed: Replayed,
+    recorded: Option<Recorded>,
+    state_bytes: usize,
+}
+
+fn broke(step: Step, error: StepError) -> UpgradeError {
+    match error {
+        StepError::Lost(lost) => UpgradeError::Lost { step, lost },
+        StepError::Fault(fault) => UpgradeError::Reset(fault),
+    }
+}

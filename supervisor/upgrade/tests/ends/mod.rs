@@ -1,0 +1,267 @@
+//! How probations end, as it is written down: where the next life of the host finds it, and when.
+
+use crate::common::{addr, manifest, version};
+use crate::house::*;
+use crate::three;
+use parking_lot::Mutex;
+use semver::Version;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use teneral_contract::{Addr, Fingerprint, Manifest};
+use teneral_runtime::ports::Provider;
+use teneral_runtime::{ActorOptions, Start, StartArgs};
+use teneral_store::{Entry, ProbationOver, Store, UpgradeId};
+use teneral_upgrade::*;
+
+/// A day: nobody passes by time.
+const LONG: Duration = Duration::from_secs(86_400);
+
+/// Moved to that version, on probation.
+fn on_probation(house: &House, keys: &[&str], to: &str, watch: Watch) -> UpgradeId {
+    let mut request = house.request(keys, to);
+    request.options.probation = Probation::Watch(watch);
+    let report = house.upgrades.upgrade(&request).expect("it begins");
+    assert!(report.ok(), "{report}");
+    report.id
+}
+
+/// Nobody takes it back by itself.
+fn watched() -> Watch {
+    Watch { rollback: Rollback::Never, ..Watch::new(LONG) }
+}
+
+/// What its journal says of the end of probations: of whom, and how.
+fn ends(house: &House, id: &UpgradeId) -> Vec<(String, String)> {
+    let journal = house.store.journal(id).expect("the store reads");
+    let overs =
+        journal.into_iter().filter_map(|entry| if let Entry::Probation(over) = entry { Some(over) } else { None });
+    overs
+        .flat_map(|ProbationOver { actors, how, .. }| {
+            actors.into_iter().map(move |one| (one.key().to_owned(), how.clone()))
+        })
+        .collect()
+}
+
+fn end(key: &str, how: &str) -> (String, String) {
+    (key.to_owned(), how.to_owned())
+}
+
+/// Keeps what it is told, as a host does.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<Addr>>>);
+
+impl Outcomes for Told {
+    fn moved(&self, _: &UpgradeId, actors: &[ActorReport]) {
+        self.0.lock().extend(actors.iter().map(|report| report.actor.clone()));
+    }
+
+    fn finalised(&self, _: &str, _: &Version) -> Result<(), Refused> {
+        Ok(())
+    }
+}
+
+#[test]
+fn u44_who_is_taken_back_is_written_down_before_the_next_one_is_looked_at() {
+    for way in [WayBack::Restore, WayBack::Downgrade] {
+        let house = House::with(three());
+        let told = Told::default();
+        house.upgrades.tell_outcomes(told.clone());
+        house.start("a", "1.0.0", 5);
+        house.start("b", "1.0.0", 6);
+        let id = on_probation(&house, &["a", "b"], "2.0.0", watched());
+        // The second one's way back stands still until it may go on.
+        let gate = Gate::new();
+        let hang = Arc::clone(&gate);
+        house.script("1.0.0").on(At::Restore, move |count| {
+            if count == 6 {
+                hang.enter();
+            }
+            Ok(())
+        });
+        let (upgrades, of) = (house.upgrades.clone(), id.clone());
+        let back = move || upgrades.roll_back(&of, Some(way), &[], ("me", "wrong")).expect("it begins");
+        let back = std::thread::spawn(back);
+        gate.await_entered();
+        until("the first one is written down", || ends(&house, &id) == [end("a", "rolled_back")]);
+        assert_eq!(*told.0.lock(), [addr("counter/a")], "{way}: its definition is, too");
+        gate.open();
+        let reports = back.join().expect("it ends");
+        assert!(reports[0].ok(), "{}", reports[0]);
+        assert_eq!(ends(&house, &id), [end("a", "rolled_back"), end("b", "rolled_back")], "{way}: each once");
+        assert_eq!(*told.0.lock(), [addr("counter/a"), addr("counter/b")]);
+        assert_eq!(house.store.rollbacks(&id).expect("the store reads"), [reports[0].id.clone()]);
+    }
+}
+
+#[test]
+fn an_upgrade_without_a_probation_is_final_of_those_only_who_run_what_it_moved_them_to() {
+    let house = House::with(three());
+    house.start("a", "1.0.0", 5);
+    house.start("b", "1.0.0", 6);
+    let up = |keys: &[&str], to| house.upgrades.upgrade(&house.request(keys, to)).expect("it begins").id;
+    let first = up(&["a", "b"], "2.0.0");
+    up(&["b"], "3.0.0");
+    assert_eq!(house.upgrades.finalise(&first, &[], "me").expect("one is there still"), [addr("counter/a")]);
+    up(&["a"], "3.0.0");
+    let refused = house.upgrades.finalise(&first, &[], "me").expect_err("nobody is there any more");
+    assert_eq!(refused.code(), "UPG-PROBATION");
+    assert!(refused.to_string().contains("counter/a runs 3.0.0"), "{refused}");
+    assert_eq!(ends(&house, &first), [end("a", "finalised")]);
+}
+
+fn default(house: &House, kind: &str) -> Option<String> {
+    house.store.default_version(kind).expect("the store reads").map(|version| version.to_string())
+}
+
+#[test]
+fn the_end_of_a_probation_that_cannot_be_written_is_known_all_the_same_and_written_when_there_is_room() {
+    let house = House::with(three());
+    let actor = house.start("a", "1.0.0", 5);
+    let id = on_probation(&house, &["a"], "2.0.0", Watch { messages: 3, ..Watch::new(Duration::ZERO) });
+    house.disk.full.store(u64::MAX, Ordering::SeqCst);
+    (0..3).for_each(|_| tell(&actor, "Add"));
+    let owed = || house.upgrades.owed(&id);
+    until("it has passed", || !owed().ends.is_empty());
+    assert!(house.upgrades.on_probation().is_empty());
+    let [end_owed] = owed().ends.try_into().expect("one end");
+    assert_eq!((end_owed.how.as_str(), end_owed.actors), ("finalised", vec![addr("counter/a")]));
+    until("it is said why it is not the default", || owed().default.is_some());
+    house.disk.full.store(0, Ordering::SeqCst);
+    until("nothing is owed", || owed() == Owed::default());
+    assert_eq!(ends(&house, &id), [end("a", "finalised")], "once");
+    assert_eq!(default(&house, "counter").as_deref(), Some("2.0.0"));
+}
+
+#[test]
+fn an_end_that_may_be_written_or_not_is_read_back_and_stands_there_once() {
+    let house = House::with(three());
+    house.start("a", "1.0.0", 5);
+    house.start("b", "1.0.0", 6);
+    let id = on_probation(&house, &["a", "b"], "2.0.0", watched());
+    house.disk.loses_a_sync.store(true, Ordering::SeqCst);
+    house.upgrades.finalise(&id, &[addr("counter/a")], "me").expect("it is on probation");
+    until("nothing is owed", || house.upgrades.owed(&id) == Owed::default() && !ends(&house, &id).is_empty());
+    assert_eq!(ends(&house, &id), [end("a", "finalised")]);
+}
+
+#[test]
+fn a_host_that_is_closed_writes_the_ends_that_it_owes() {
+    let house = House::with(three());
+    let actor = house.start("a", "1.0.0", 5);
+    let id = on_probation(&house, &["a"], "2.0.0", Watch { messages: 3, ..Watch::new(Duration::ZERO) });
+    house.disk.full.store(u64::MAX, Ordering::SeqCst);
+    (0..3).for_each(|_| tell(&actor, "Add"));
+    until("it has passed", || !house.upgrades.owed(&id).ends.is_empty());
+    house.disk.full.store(0, Ordering::SeqCst);
+    house.upgrades.close();
+    assert_eq!(ends(&house, &id), [end("a", "finalised")]);
+}
+
+#[test]
+fn u44_a_version_that_passes_late_leaves_a_higher_default_as_it_is() {
+    let house = House::with(three());
+    let (slow, fast) = (house.start("a", "1.0.0", 5), house.start("b", "1.0.0", 6));
+    let watch = || Watch { messages: 3, ..Watch::new(Duration::ZERO) };
+    let first = on_probation(&house, &["a"], "2.0.0", watch());
+    let second = on_probation(&house, &["b"], "3.0.0", watch());
+    (0..3).for_each(|_| tell(&fast, "Add"));
+    until("the second has passed", || ends(&house, &second) == [end("b", "finalised")]);
+    assert_eq!(default(&house, "counter").as_deref(), Some("3.0.0"));
+    (0..3).for_each(|_| tell(&slow, "Add"));
+    until("the first has passed", || ends(&house, &first) == [end("a", "finalised")]);
+    assert_eq!(default(&house, "counter").as_deref(), Some("3.0.0"));
+    // Somebody may say otherwise.
+    house.upgrades.finalise(&first, &[], "me").expect("it moved somebody");
+    assert_eq!(default(&house, "counter").as_deref(), Some("2.0.0"));
+}
+
+#[test]
+fn u44_a_version_that_passes_leaves_a_default_that_was_set_meanwhile_and_never_lowers_it() {
+    let house = House::with(three());
+    let watch = || Watch { messages: 3, ..Watch::new(Duration::ZERO) };
+    let passes = |key: &str, id: &UpgradeId| {
+        (0..3).for_each(|_| tell(&house.actor(key), "Add"));
+        until("it has passed", || ends(&house, id) == [end(key, "finalised")]);
+        default(&house, "counter")
+    };
+    house.start("a", "1.0.0", 5);
+    let id = on_probation(&house, &["a"], "2.0.0", watch());
+    house.store.set_default("counter", &version("1.0.0")).expect("it is stored");
+    assert_eq!(passes("a", &id).as_deref(), Some("1.0.0"), "somebody has said so since");
+    house.start("b", "1.0.0", 5);
+    let id = on_probation(&house, &["b"], "3.0.0", watch());
+    assert_eq!(passes("b", &id).as_deref(), Some("3.0.0"));
+    let id = on_probation(&house, &["b"], "2.0.0", watch());
+    assert_eq!(passes("b", &id).as_deref(), Some("3.0.0"), "a way down");
+}
+
+#[test]
+fn u44_of_an_upgrade_of_two_kinds_both_versions_become_the_default() {
+    let meter = |text, runs, from: &[u32]| Manifest { kind: "meter".to_owned(), ..manifest(text, runs, from, &[]) };
+    let house = House::with(three().into_iter().chain([meter("10.0.0", 1, &[]), meter("20.0.0", 2, &[1])]));
+    let counter = house.start("a", "1.0.0", 5);
+    let start = Start {
+        addr: addr("meter/a"),
+        provider: Arc::new(Code(house.script("10.0.0"))),
+        args: StartArgs { shape: Fingerprint(100), bytes: Vec::new() },
+        options: ActorOptions::permanent(),
+    };
+    let meter = house.runtime.start(start).expect("it starts");
+    let mut request = house.request(&["a"], "2.0.0");
+    request.actors.push(Wanted { addr: addr("meter/a"), kind: None, to: version("20.0.0") });
+    request.options.probation = Probation::Watch(Watch { messages: 3, ..Watch::new(Duration::ZERO) });
+    let report = house.upgrades.upgrade(&request).expect("it begins");
+    assert!(report.ok(), "{report}");
+    for actor in [&counter, &meter] {
+        (0..3).for_each(|_| tell(actor, "Add"));
+    }
+    until("both have passed", || ends(&house, &report.id).len() == 2);
+    let defaults = ["counter", "meter"].map(|kind| default(&house, kind));
+    assert_eq!(defaults, [Some("2.0.0".to_owned()), Some("20.0.0".to_owned())]);
+}
+
+#[test]
+fn f39_who_is_well_stays_on_probation_when_another_ones_migration_has_hung() {
+    let house = House::with(three());
+    let well = house.start("a", "1.0.0", 5);
+    house.start("b", "1.0.0", 6);
+    let gate = Gate::new();
+    let hang = Arc::clone(&gate);
+    house.script("2.0.0").on(At::Restore, move |count| {
+        if count == 6 {
+            hang.enter();
+        }
+        Ok(())
+    });
+    let mut request = house.request(&["a", "b"], "2.0.0");
+    request.options.max_pause = Duration::from_millis(100);
+    let watch = Watch { messages: 3, rollback: Rollback::Restore, ..Watch::new(Duration::ZERO) };
+    request.options.probation = Probation::Watch(watch);
+    let report = house.upgrades.upgrade(&request).expect("it begins");
+    let outcome = |key: &str| report.of(&addr(&format!("counter/{key}"))).expect("an entry").outcome.name();
+    assert_eq!((outcome("a"), outcome("b")), ("committed", "rolled_back"), "{report}");
+    assert!(house.runtime.quarantined(Code(house.script("2.0.0")).digest()).is_some(), "for the other one's sake");
+    (0..3).for_each(|_| tell(&well, "Add"));
+    until("its probation is over", || !ends(&house, &report.id).is_empty());
+    assert_eq!(ends(&house, &report.id), [end("a", "finalised")]);
+    gate.open();
+}
+
+#[test]
+fn f38_of_two_of_a_version_the_one_whose_turn_does_not_return_is_taken_back() {
+    let house = House::with(three());
+    let (hangs, well) = (house.start("a", "1.0.0", 5), house.start("b", "1.0.0", 6));
+    let id = on_probation(&house, &["a", "b"], "2.0.0", Watch { rollback: Rollback::Restore, ..Watch::new(LONG) });
+    let gate = Gate::new();
+    house.script("2.0.0").hang_at(At::Handle, &gate);
+    tell(&hangs, "Hang");
+    let phase = |key: &str| {
+        let on = house.upgrades.on_probation().into_iter().find(|on| on.actor.key() == key);
+        on.expect("it is on probation").phase
+    };
+    until("it is found out", || matches!(phase("a"), Phase::RollingBack { .. }));
+    gate.open();
+    until("it is taken back", || ends(&house, &id) == [end("a", "rolled_back")]);
+    assert_eq!((see(&well).version.as_str(), phase("b")), ("2.0.0", Phase::Watching));
+}
