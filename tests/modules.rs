@@ -3,6 +3,7 @@
 use crate::harness::house::until;
 use crate::harness::served::Served;
 use crate::harness::{Test, test};
+use crate::watched::Watching;
 use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
@@ -17,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(p4_code_that_ends_its_process_does_not_end_the_host),
         test(r25_a_module_dies_with_a_host_that_is_killed),
         test(r25_a_module_has_limits_no_environment_and_no_file_of_the_hosts),
+        test(what_a_module_wrote_is_read_and_followed_from_one_process_to_the_next),
         test(a_place_that_there_is_not_is_refused_with_its_line),
     ]
 }
@@ -186,6 +188,38 @@ fn r25_a_module_has_limits_no_environment_and_no_file_of_the_hosts() {
         fs::metadata(path).expect("it is there").permissions().mode() & 0o777
     };
     assert_eq!(mode(&served.desk.path().join(".teneral/modules")), 0o700);
+}
+
+fn what_a_module_wrote_is_read_and_followed_from_one_process_to_the_next() {
+    let served = served(&["villain"]);
+    served.push(&["villain-v1", "counter-v1"]);
+    served.refuses(1, "MOD-NONE", &["module", "show", "villain"]);
+    served.refuses(1, "MOD-NONE", &["module", "logs", "villain"]);
+    served.refuses(2, "MOD-OUTPUT", &["module", "logs", "counter", "--version", "1.0.0"]);
+    served.refuses(2, "SYS-VERSION", &["module", "logs", "counter", "--version", "7.0.0"]);
+    served.says(&["actor", "start", "villain/v", r#"{"misdeeds": []}"#, "--version", "1.0.0"]);
+    let logs = |more: &[&str]| served.says(&[&["module", "logs", "villain"], more].concat());
+    served.says(&["actor", "tell", "villain/v", "Act", r#"{"how": "Panic"}"#]);
+    until("it is written", || logs(&[]).contains("as planned"));
+    served.refuses(2, "MOD-OUTPUT", &["module", "logs", "villain", "--previous"]);
+    let follows = Watching::new(&served, &["module", "logs", "villain", "--follow"]);
+    let panicked = || while !follows.line().contains("as planned") {};
+    panicked();
+    let shown = served.json(&["module", "show", "villain"]);
+    assert_eq!((&shown["actors"], &shown["starts"]), (&json!(1), &json!(1)), "{shown}");
+    assert!(shown["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20), "{shown}");
+    assert!(shown["started"].as_str().is_some_and(|at| at.ends_with('Z')), "{shown}");
+    kill(pid(&shown));
+    until("it is seen", || only(&served)["pid"].is_null());
+    served.says(&["actor", "tell", "villain/v", "Act", r#"{"how": "Panic"}"#]);
+    panicked();
+    assert_eq!(only(&served)["starts"], 2);
+    assert!(logs(&["--previous"]).contains("as planned"));
+    let whole = logs(&["--version", "1.0.0"]);
+    assert_eq!(Some(&*logs(&["--tail", "1"])), whole.split_inclusive('\n').next_back(), "{whole}");
+    assert_eq!(logs(&["--from", "5"]), whole[5..]);
+    let part: Value = serde_json::from_str(&logs(&["--json"])).expect("JSON");
+    assert_eq!((&part["text"], &part["next"]), (&json!(whole), &json!(whole.len())), "{part}");
 }
 
 fn a_place_that_there_is_not_is_refused_with_its_line() {

@@ -32,13 +32,13 @@ pub(crate) fn tests() -> Vec<Test> {
 }
 
 /// A command that goes on, and its lines as they come.
-struct Watching {
+pub(crate) struct Watching {
     child: Child,
     lines: Receiver<String>,
 }
 
 impl Watching {
-    fn new(served: &Served, arguments: &[&str]) -> Self {
+    pub(crate) fn new(served: &Served, arguments: &[&str]) -> Self {
         Self::of(served.command(arguments))
     }
 
@@ -58,7 +58,7 @@ impl Watching {
     }
 
     #[track_caller]
-    fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         self.lines.recv_timeout(GENEROUS).expect("another line")
     }
 

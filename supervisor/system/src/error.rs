@@ -17,6 +17,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("MOD-DIGEST", "a module serves something else than it was started for"),
     ("MOD-ENDED", "a module's process ended before it was ready"),
     ("MOD-MANIFEST", "a module's manifest cannot be read"),
+    ("MOD-OUTPUT", "no process of that version has written anything"),
     ("MOD-READY", "a module did not listen in time"),
     ("MOD-REFUSED", "a module refuses to be asked"),
     ("MOD-SOCKET", "a module's socket or file cannot be used"),
@@ -68,6 +69,16 @@ pub enum SystemError {
         /// Why.
         #[source]
         refused: Box<Refused>,
+    },
+    /// No process of a version has written anything here.
+    #[error("no process of {kind} {version} has written anything{}", if *previous { " before the latest" } else { "" })]
+    Output {
+        /// The kind.
+        kind: String,
+        /// The version.
+        version: Version,
+        /// Whether the process before the latest was asked about.
+        previous: bool,
     },
     /// The gate refused an artifact.
     #[error("the gate refused {what}")]
@@ -331,6 +342,7 @@ impl SystemError {
         match self {
             Self::Store(error) => error.code(),
             Self::Gate { refused, .. } | Self::Module { refused, .. } => &refused.code,
+            Self::Output { .. } => "MOD-OUTPUT",
             Self::Upgrade(error) => error.code(),
             Self::Back(error) => error.code(),
             Self::Trust(error) => error.code(),
@@ -371,6 +383,7 @@ impl SystemError {
         match self {
             Self::Store(error) => error.hint().to_owned(),
             Self::Gate { refused, .. } | Self::Module { refused, .. } => refused.hint.clone(),
+            Self::Output { .. } => "see what runs in processes of its own: teneral module list".to_owned(),
             Self::Upgrade(error) => error.hint(),
             Self::Back(error) => error.hint().to_owned(),
             Self::Trust(error) => error.hint().to_owned(),

@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use teneral_contract::{Digest, Manifest};
+use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_control::trust::{self, Profile, ReleaseFile, TrustError};
 use teneral_loader::{
     self as loader, Gate, GateError, Image, LoadError, Loader, LoaderLimits, Policy, Sealed, Trust, UnsignedRecord,
@@ -334,6 +335,21 @@ impl Library {
     /// The modules that run in processes of their own.
     pub(crate) fn modules(&self) -> Vec<ModuleInfo> {
         self.processes.seen()
+    }
+
+    /// Part of what the processes of a version wrote.
+    pub(crate) fn wrote(&self, kind: &str, version: &Version, part: &OutputPart) -> Result<ModuleOutput, SystemError> {
+        // Known kinds and versions alone are names of files.
+        let Release { kind, version, .. } = self.release(kind, version)?;
+        let wrote = self.processes.wrote((&kind, &version), part).map_err(|error| SystemError::Module {
+            what: format!("{kind} {version}"),
+            refused: Box::new(Refused {
+                code: "MOD-SOCKET".to_owned(),
+                cause: format!("what it wrote cannot be read: {error}"),
+                hint: "look at the host's directory, modules/ in it".to_owned(),
+            }),
+        })?;
+        wrote.ok_or(SystemError::Output { kind, version, previous: part.previous })
     }
 
     /// Where actors of that kind run.

@@ -5,6 +5,7 @@ use crate::system::parse;
 use crate::{System, SystemError};
 use semver::Version;
 use teneral_contract::{Addr, Digest};
+use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_store::{Entry, Release, Store, UpgradeId};
 
 /// Who uses an artifact's library in this process, where it stays until the process ends. Who runs it is found among
@@ -44,6 +45,16 @@ impl System {
     #[must_use]
     pub fn modules(&self) -> Vec<crate::ModuleInfo> {
         self.inner().library.modules()
+    }
+
+    /// Part of what the processes of a version wrote that runs in processes of its own, of 64 KiB at most; of one that
+    /// has ended, too. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`SystemError::Kind`] and [`SystemError::Version`]: the store has no such artifact. [`SystemError::Output`]: no
+    /// process of it has written anything here. [`SystemError::Module`]: the file cannot be read.
+    pub fn module_output(&self, kind: &str, version: &Version, part: &OutputPart) -> Result<ModuleOutput, SystemError> {
+        self.inner().library.wrote(kind, version, part)
     }
 
     /// Where the actors of a kind run.

@@ -155,6 +155,20 @@ impl Host {
         path: &str,
         show: impl AsyncFnOnce(Client, Watch) -> Result<ExitCode, Failure>,
     ) -> Result<ExitCode, Failure> {
+        self.goes_on(async |client| {
+            let watch = client.watch(path).await?;
+            show(client, watch).await
+        })
+    }
+
+    /// Shows what goes on until it ends, its time is over or somebody has seen enough.
+    ///
+    /// # Errors
+    /// [`Failure`]: what `show` says; that the host is gone.
+    pub(super) fn goes_on(
+        &self,
+        show: impl AsyncFnOnce(Client) -> Result<ExitCode, Failure>,
+    ) -> Result<ExitCode, Failure> {
         let (runtime, client) = (super::runtime()?, self.client()?);
         let over = async {
             match self.within() {
@@ -166,12 +180,8 @@ impl Host {
             }
         };
         runtime.block_on(async {
-            let watched = async {
-                let watch = client.watch(path).await?;
-                show(client.clone(), watch).await
-            };
             tokio::select! {
-                shown = watched => shown.map_err(|failure| match failure.code() {
+                shown = show(client) => shown.map_err(|failure| match failure.code() {
                     "CTL-LOST" => failure.down(),
                     _ => failure,
                 }),

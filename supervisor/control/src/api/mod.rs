@@ -2,7 +2,8 @@
 //!
 //! * [`wire`]: what is said, by both sides; `actors`: of actors
 //! * [`json`]: JSON without doubled fields
-//! * `shelf`, `probation`: the parts of [`wire`] that are about artifacts and about versions on probation
+//! * `shelf`, `probation`, `modules`: the parts of [`wire`] that are about artifacts, about versions on probation and
+//!   about those that run in processes of their own
 //! * [`error`]: the one shape of an error
 //! * [`event`]: what watchers are told
 //! * [`socket`]: who is listened to, and within which bounds
@@ -20,6 +21,7 @@ pub mod error;
 pub mod event;
 pub mod http;
 pub mod json;
+mod modules;
 mod probation;
 pub mod rate;
 mod shelf;

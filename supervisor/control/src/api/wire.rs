@@ -14,6 +14,7 @@ use teneral_upgrade::{
     Downgrades, Lossy, OnProbation, Options, PathlessPolicy, Plan, StateMode, TrialRemains, Trials, Unstable,
 };
 
+pub use super::modules::{ModuleOutput, ModuleView, OutputPart};
 pub use super::probation::{
     Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView, RollBack, WatchChoices,
 };
@@ -132,25 +133,6 @@ pub struct DeadLetterView {
     pub body_kept: bool,
     /// Why.
     pub reason: String,
-}
-
-/// A version that runs in a process of its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
-pub struct ModuleView {
-    /// Which kind.
-    pub kind: String,
-    /// In which version.
-    pub version: Version,
-    /// Where its actors run: `process`.
-    pub place: String,
-    /// Its process, while there is one.
-    pub pid: Option<i32>,
-    /// Processes that were started for it in this life of the host.
-    pub starts: u64,
-    /// Why the latest one is gone, if it is.
-    pub gone: Option<String>,
-    /// The file that its processes write their output to.
-    pub output: String,
 }
 
 /// Names the version that new actors of a kind get.

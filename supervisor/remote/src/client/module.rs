@@ -91,6 +91,8 @@ struct Now {
 pub struct ModuleSeen {
     /// Its process, while there is one.
     pub pid: Option<i32>,
+    /// Since when the latest one was started.
+    pub since: Option<Instant>,
     /// Processes that were started for it.
     pub starts: u64,
     /// Why the latest one is gone, if it is.
@@ -149,7 +151,7 @@ impl Module {
         let now = self.now.lock();
         let gone = now.process.as_ref().and_then(|process| process.gone());
         let pid = now.process.as_ref().filter(|_| gone.is_none()).map(|process| process.pid());
-        ModuleSeen { pid, starts: now.starts, gone }
+        ModuleSeen { pid, since: now.since, starts: now.starts, gone }
     }
 
     fn code(&self) -> Result<Arc<Process>, Fault> {

@@ -4,6 +4,7 @@
 //! artifact's bytes by its standard input, after the gate let them through here, and looks at them again itself.
 
 mod hook;
+mod output;
 
 pub(crate) use hook::{hook, is_asked};
 
@@ -15,10 +16,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use teneral_contract::{Digest, Manifest};
+use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_loader::{Policy, Release, Verified};
-use teneral_remote::client::{Identity, Launch, Launcher, Limits, Module, ModuleError, Modules};
+use teneral_remote::client::{Identity, Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules};
 use teneral_runtime::ports::Provider;
 use teneral_upgrade::{Refused, TrialProgram, chain};
 
@@ -94,8 +96,14 @@ pub struct ModuleInfo {
     pub version: semver::Version,
     /// Its process, while there is one.
     pub pid: Option<i32>,
+    /// Its artifact.
+    pub digest: Digest,
+    /// When the latest process was started.
+    pub started: Option<SystemTime>,
     /// Processes that were started for it in this life of the host.
     pub starts: u64,
+    /// What its process has in memory, in bytes, while there is one.
+    pub memory_bytes: Option<u64>,
     /// Why the latest one is gone, if it is.
     pub gone: Option<String>,
     /// Where its processes write.
@@ -165,7 +173,7 @@ impl Processes {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(io)?;
         let manifest = self.placed(verified.manifest().clone());
         let (kind, version) = (manifest.kind.clone(), manifest.version.clone());
-        let output = self.dir.join(format!("{kind}-{version}.log"));
+        let output = self.output(&kind, &version);
         let release = Release { kind, version, digest };
         let order = Order { release, policy: policy.clone(), threads: self.limits.threads };
         let input = order.with(&verified.contents().map_err(io)?).map_err(io)?;
@@ -207,11 +215,34 @@ impl Processes {
             running.values().filter_map(|(module, output)| Some((module.upgrade()?, output.clone()))).collect();
         drop(running);
         let look = |(module, output): (Arc<Module>, PathBuf)| {
-            let (seen, kind, version) = (module.seen(), module.kind().to_owned(), module.version().clone());
-            ModuleInfo { kind, version, pid: seen.pid, starts: seen.starts, gone: seen.gone, output }
+            let (kind, version, digest) = (module.kind().to_owned(), module.version().clone(), module.digest());
+            let ModuleSeen { pid, since, starts, gone } = module.seen();
+            let started = since.and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
+            let memory_bytes = pid.and_then(memory_bytes);
+            ModuleInfo { kind, version, pid, digest, started, starts, memory_bytes, gone, output }
         };
         needed.into_iter().map(look).collect()
     }
+
+    fn output(&self, kind: &str, version: &semver::Version) -> PathBuf {
+        self.dir.join(format!("{kind}-{version}.log"))
+    }
+
+    /// Part of what the processes of a version wrote. `None`: none has written anything. Blocks on the disk.
+    pub(crate) fn wrote(
+        &self,
+        (kind, version): (&str, &semver::Version),
+        part: &OutputPart,
+    ) -> io::Result<Option<ModuleOutput>> {
+        output::read(&self.output(kind, version), part)
+    }
+}
+
+/// What a process has in memory, if it is there still.
+fn memory_bytes(pid: i32) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    resident.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1 << 10)
 }
 
 /// What the next process of a module is started with.
@@ -236,7 +267,7 @@ impl Launcher for Again {
             _ => {}
         }
         // What the process before wrote stays beside it, and no more: the file has a bound.
-        let _ = std::fs::rename(&self.output, self.output.with_extension("log.1"));
+        let _ = std::fs::rename(&self.output, self.output.with_extension(output::BEFORE));
         let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.output);
         let ModuleLimits { ready_timeout, call_timeout, turns_timeout, memory_bytes_max, threads } = self.limits;
         Ok(Launch {

@@ -95,6 +95,14 @@ fn rows() -> Vec<Row> {
         (POST, "/v1/dead-letters/resend", "Sends dead letters again.", &[], Of("Letters"), One("Resent")),
         (POST, "/v1/dead-letters/drop", "Gives dead letters up.", &[], Of("Letters"), One("Resent")),
         (GET, "/v1/modules", "What runs in processes of its own.", &[], Nothing, Many("ModuleView")),
+        (
+            GET,
+            "/v1/modules/{kind}/{version}/output",
+            "Part of what a version's processes wrote.",
+            &OUTPUT,
+            Nothing,
+            One("ModuleOutput"),
+        ),
         (GET, "/v1/audit", "Who had the host do what, newest first.", &AUDIT, Nothing, Many("AuditView")),
         (GET, "/v1/events", "What happens, until the host stops.", &EVENTS, Nothing, Events),
     ]
@@ -132,6 +140,11 @@ const AUDIT: [(&str, &str); 3] = [
     LIMIT,
     ("messages", "`true`: what actors were told and asked, instead of what changed the host."),
 ];
+const OUTPUT: [(&str, &str); 3] = [
+    ("file", "Of the process whose output an answer gave that name; of the latest when it is left out."),
+    ("previous", "`true`: of the process before the latest."),
+    ("from", "From this byte on; from the first when it is left out."),
+];
 const EVENTS: [(&str, &str); 3] = [
     ("actor", "Only what is about this actor, and the host's own words."),
     ("kind", "Only what is about this kind and its actors, and the host's own words."),
@@ -166,12 +179,13 @@ const EVENTS: [(&str, &str); 3] = [
     wire::HasStopped,
     wire::Health,
     wire::HeldView,
-    wire::ModuleView,
     wire::KeyView,
     wire::KindDetail,
     wire::KindView,
     wire::Letters,
     wire::MarksView,
+    wire::ModuleOutput,
+    wire::ModuleView,
     wire::Named,
     wire::Pardoned,
     wire::Pause,

@@ -19,9 +19,12 @@ fn status(error: &SystemError) -> StatusCode {
         E::Address(_) | E::VersionText { .. } | E::Args { .. } | E::Json { .. } | E::Key { .. } => {
             StatusCode::BAD_REQUEST
         }
-        E::Actor { .. } | E::Nobody { .. } | E::Kind { .. } | E::Version { .. } | E::Message { .. } => {
-            StatusCode::NOT_FOUND
-        }
+        E::Actor { .. }
+        | E::Nobody { .. }
+        | E::Kind { .. }
+        | E::Version { .. }
+        | E::Message { .. }
+        | E::Output { .. } => StatusCode::NOT_FOUND,
         E::Trust(error) if error.code() == "TRUST-PUBLIC" => StatusCode::BAD_REQUEST,
         E::Trust(_) => StatusCode::FORBIDDEN,
         E::Gate { .. } | E::Reserved { .. } => StatusCode::UNPROCESSABLE_ENTITY,
