@@ -12,6 +12,7 @@ use teneral::store::EmbeddedStore;
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost),
+        test(an_actor_that_aborts_the_host_uses_up_no_kept_state),
         test(a_host_that_stops_says_so_until_it_has),
         test(a_wish_to_stop_may_be_said_twice_or_be_the_terminals_end_and_states_are_kept),
         test(what_is_logged_of_an_actor_names_the_version_of_its_code),
@@ -80,6 +81,52 @@ fn a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost() {
     for (actor, before) in ["probe/b", "probe/c"].into_iter().zip(before) {
         assert_eq!(log(&served, actor), before, "{actor}");
         assert_eq!(before.as_array().map(Vec::len), Some(1), "{before:#}");
+    }
+}
+
+fn an_actor_that_aborts_the_host_uses_up_no_kept_state() {
+    for place in ["Restore", "Started"] {
+        let served = Served::new(&[]);
+        served.push(&["counter-v1", "villain-v1"]);
+        let good = [("counter/a", 5), ("counter/b", 7), ("villain/z", 0)];
+        for (actor, total) in &good[..2] {
+            served.says(&["actor", "start", actor, &json!({ "total": total }).to_string(), "--version", "1.0.0"]);
+            served.says(&["actor", "tell", actor, "Add", r#"{"amount": 1}"#]);
+        }
+        for villain in ["villain/c", "villain/z"] {
+            served.says(&["actor", "start", villain, r#"{"misdeeds": []}"#, "--version", "1.0.0"]);
+        }
+        let plan = json!({ "misdeeds": [{ "at": place, "how": "Abort" }] }).to_string();
+        served.says(&["actor", "tell", "villain/c", "Conspire", &plan]);
+        served.says(&["actor", "tell", "villain/z", "Conspire", r#"{"misdeeds": []}"#]);
+        let (mut desk, ended) = served.stop();
+        assert!(ended.success(), "{place}: {ended}");
+
+        // The first time nobody knows whose code it was, the second time the host looks who it is.
+        for start in 1..=2 {
+            let mut served = Served::launched(desk, &[]);
+            until("it ends", || {
+                assert_ne!(status(&served).0, Some(0), "{place}, start {start}: it serves");
+                served.has_ended()
+            });
+            let ended;
+            (desk, ended) = served.ended();
+            assert!(!ended.success(), "{place}, start {start}: {ended}");
+        }
+        // What its state does to the host is known of that one alone.
+        let served = Served::at(desk, &[]);
+        for (actor, total) in &good[..2] {
+            assert_eq!(served.json(&["actor", "ask", actor, "Get"])["reply"]["total"], total + 1, "{place}: {actor}");
+        }
+        let handled = |actor: &str| served.json(&["actor", "ask", actor, "Count"])["reply"]["handled"].clone();
+        assert_eq!([handled("villain/c"), handled("villain/z")], [json!(1), json!(2)], "{place}: {}", served.log());
+        // Somebody was let in since: none of them is used a second time.
+        let served = Served::at(served.kill(), &[]);
+        for (actor, total) in good {
+            let (ask, what) = if total == 0 { ("Count", "handled") } else { ("Get", "total") };
+            let expected = if total == 0 { 1 } else { total };
+            assert_eq!(served.json(&["actor", "ask", actor, ask])["reply"][what], expected, "{place}: {actor}");
+        }
     }
 }
 

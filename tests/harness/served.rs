@@ -146,6 +146,10 @@ impl Served {
         self.child.id()
     }
 
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is ours").is_some()
+    }
+
     /// Waits until it has ended by itself.
     pub(crate) fn ended(mut self) -> (TempDir, ExitStatus) {
         let ended = self.child.wait().expect("it ends");

@@ -234,6 +234,12 @@ impl ActorRef {
         self.cell.protocol.is_stopped()
     }
 
+    /// Whether no turn of it runs, the first one of its instance included.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        self.cell.protocol.is_at_rest()
+    }
+
     /// As [`ActorRef::try_tell`], already encoded.
     ///
     /// # Errors

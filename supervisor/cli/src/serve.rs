@@ -3,7 +3,7 @@
 //! What is defined is back before the socket takes orders, so that whoever commands the host finds it whole. At a
 //! signal it takes none any more, lets the actors empty their mailboxes, keeps their states and ends; one that is still
 //! starting takes up no further state. A second signal ends it at once, as kill -9 would: what is defined comes back
-//! from its start arguments.
+//! from its start arguments, unless nobody was let in yet.
 
 use crate::config::{self, Flags, Serving};
 use crate::failure::Failure;
@@ -67,7 +67,7 @@ async fn serve(serving: &Serving, options: Options) -> Result<ExitCode, Failure>
         }
     };
     system.enter(Phase::Starting);
-    // Had before anybody comes back, whose state is used up by that.
+    // Had before anybody comes back: a host that cannot be asked would have no use for them.
     let socket = Socket::listen(&serving.dir).map_err(|error| of_socket(&error))?;
     let socket = socket.with_connections_max(serving.connections_max);
     let listening = Listening::begin(&system, serving).await?;

@@ -4,6 +4,7 @@
 //! libraries in it would be checked from end to end at every start.
 
 use crate::StoreError;
+use crate::blobs::Blobs;
 use crate::db::{self, Db, InDir, InMemory, Table};
 use crate::dir::Dir;
 use crate::envelope::{self, FORMAT};
@@ -45,6 +46,9 @@ const ENDS: Table = TableDefinition::new("probation ends");
 /// Largest state that is kept over a restart of the host.
 const STATE_BYTES_MAX: u64 = 1 << 30;
 
+/// In table `host`: whether what is defined is coming back.
+const RETURNING: &str = "returning";
+
 /// In table `host`.
 const SERVED_AS: &str = "served as";
 
@@ -67,41 +71,6 @@ pub struct EmbeddedStore {
     /// One push at a time: it looks, writes a file, and then writes down what it wrote.
     pushing: Mutex<()>,
     _lock: Option<Lock>,
-}
-
-#[derive(Debug)]
-enum Blobs {
-    Dir(Dir),
-    Memory(Mutex<BTreeMap<String, Vec<u8>>>),
-}
-
-impl Blobs {
-    fn read(&self, name: &str, bytes_max: u64) -> Result<Option<Vec<u8>>, StoreError> {
-        match self {
-            Self::Dir(dir) => dir.read(name, bytes_max),
-            Self::Memory(map) => Ok(map.lock().get(name).cloned()),
-        }
-    }
-
-    fn write(&self, name: &str, bytes: &[u8], faults: &dyn Faults) -> Result<(), StoreError> {
-        match self {
-            Self::Dir(dir) => dir.write(name, bytes, faults),
-            Self::Memory(map) => {
-                map.lock().insert(name.to_owned(), bytes.to_vec());
-                Ok(())
-            }
-        }
-    }
-
-    fn remove(&self, name: &str) -> Result<(), StoreError> {
-        match self {
-            Self::Dir(dir) => dir.remove(name),
-            Self::Memory(map) => {
-                map.lock().remove(name);
-                Ok(())
-            }
-        }
-    }
 }
 
 /// What errors call it.
@@ -484,6 +453,28 @@ impl Store for EmbeddedStore {
     fn forget_state(&self, addr: &Addr) -> Result<(), StoreError> {
         self.db.remove("forget an actor's state", STATES, addr.path())?;
         self.states.remove(&state_name(addr))
+    }
+
+    fn begin_return(&self) -> Result<bool, StoreError> {
+        self.db.write("begin to bring actors back", |transaction| {
+            let cut_off = db::get::<bool>(transaction, HOST, RETURNING)?.unwrap_or(false);
+            db::put(transaction, HOST, RETURNING, &true)?;
+            Ok(cut_off)
+        })
+    }
+
+    fn end_return(&self, used: &[Addr]) -> Result<(), StoreError> {
+        self.db.write("forget the states of actors that are back", |transaction| {
+            db::put(transaction, HOST, RETURNING, &false)?;
+            let mut states = transaction.open_table(STATES)?;
+            for addr in used {
+                states.remove(addr.path())?;
+            }
+            Ok(())
+        })?;
+        // Without its record a file is nobody's: one that stays costs room, until the actor is saved again.
+        used.iter().for_each(|addr| drop(self.states.remove(&state_name(addr))));
+        Ok(())
     }
 
     fn next_epoch(&self) -> Result<u64, StoreError> {

@@ -8,12 +8,13 @@
 //! * [`audit`]: who had the host do what
 //! * [`record`]: what is stored, as plain data
 //! * [`error`]: why not, one code a cause
-//! * `embedded`: the port over redb and a directory; `db`, `dir`, `lock`, `disk`, `envelope` are its parts
+//! * `embedded`: the port over redb and a directory; `blobs`, `db`, `dir`, `lock`, `disk`, `envelope` are its parts
 //!
 //! The directory holds `format` (who wrote it, checked first), `lock`, `teneral.redb` and `artifacts/<digest>`.
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod blobs;
 mod db;
 mod dir;
 mod disk;

@@ -115,6 +115,12 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Forgets it: who goes on from it will soon know better. An unknown one is a no-op.
     fn forget_state(&self, addr: &Addr) -> Result<(), StoreError>;
 
+    /// Says that what is defined begins to come back. Whether that was said before and its end never was: the host
+    /// ended meanwhile.
+    fn begin_return(&self) -> Result<bool, StoreError>;
+    /// Says that it is over, and forgets the states of these, all in one commit.
+    fn end_return(&self, used: &[Addr]) -> Result<(), StoreError>;
+
     /// A number that no earlier boot had, from 1.
     fn next_epoch(&self) -> Result<u64, StoreError>;
 }

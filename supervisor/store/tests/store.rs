@@ -187,6 +187,13 @@ fn keeps_states(store: &dyn Store, addr: &Addr) {
     store.put_back_state(addr).unwrap();
     assert_eq!(store.saved_state(addr).unwrap(), None);
     assert_eq!(store.saved_state(&other).unwrap(), Some((saved(b""), Vec::new())));
+    // All who are back have used theirs up at once.
+    store.save_state(addr, &saved(b"state"), b"state").unwrap();
+    assert_eq!([store.begin_return().unwrap(), store.begin_return().unwrap()], [false, true]);
+    store.end_return(&[addr.clone(), Addr::new("counter/none").unwrap()]).unwrap();
+    assert_eq!(store.saved_state(addr).unwrap(), None);
+    assert!(store.saved_state(&other).unwrap().is_some() && !store.begin_return().unwrap());
+    store.end_return(&[]).unwrap();
     // Bytes that are not what the record says are no state.
     store.save_state(addr, &saved(b"state"), b"stale").unwrap();
     assert_eq!(store.saved_state(addr).unwrap_err().code(), "STORE-ARTIFACT");

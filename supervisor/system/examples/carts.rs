@@ -11,6 +11,7 @@ use axum::{Json, Router, routing::get};
 use cart_api::{Open, v1};
 use std::time::Duration;
 use teneral::runtime::{ActorOptions, ActorRef};
+use teneral::served::Phase;
 use teneral::{ASK_TIMEOUT, AskError, Launch, System, SystemError};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,7 +29,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         let release = system.push(library).await?;
         system.set_default("cart", &release.version.to_string())?;
     }
+    system.enter(Phase::Starting);
     system.start_defined().await?;
+    system.enter(Phase::Serving);
     let shop = Router::new().route("/carts/{customer}", get(view).post(put)).with_state(system.clone());
     let listener = tokio::net::TcpListener::bind(listen).await?;
     println!("carts on http://{}", listener.local_addr()?);

@@ -8,12 +8,14 @@
 
 mod closing;
 mod kept;
+mod returning;
 
 use crate::natives::unless_own;
 use crate::served::Phase;
 use crate::system::written;
 use crate::{Launch, System, SystemError, ToAddr};
 use kept::{definition, options};
+use returning::UsedUp;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use teneral_contract::{Addr, Wire};
@@ -162,7 +164,7 @@ impl System {
             match (system.runtime().actor(&named), definition) {
                 (Some(running), _) => Ok((running, true)),
                 (None, Some(definition)) => {
-                    let actor = system.try_bring_back(definition, begin)?.actor;
+                    let actor = system.try_bring_back(definition, begin, UsedUp::AtOnce)?.actor;
                     let _alone = system.defining();
                     Ok((actor, system.defined(&named)?.is_some()))
                 }
@@ -293,74 +295,66 @@ impl System {
         Ok(self.store().definitions()?)
     }
 
-    /// Starts every defined actor that does not run, each on the version that it had and, after a [`System::close`],
-    /// from the state that it had. One that fails keeps nobody else, and keeps its definition and its state.
-    ///
-    /// When the system is closed meanwhile, who has not begun by then stays away, with its state as it was kept.
-    ///
-    /// # Errors
-    /// [`SystemError::Store`] when the definitions cannot be read.
-    pub async fn start_defined(&self) -> Result<Vec<Defined<CameBack>>, SystemError> {
-        let system = self.clone();
-        self.blocking("the start of what is defined", move |_| {
-            // Until all are there: what the world says to the first may be for the last.
-            let _held = system.hold_natives();
-            let missing = system.store().definitions()?.into_iter();
-            let missing = missing.filter(|definition| system.runtime().actor(&definition.addr).is_none());
-            let wanted = missing.take_while(|_| system.phase() != Phase::Stopping);
-            Ok(wanted.map(|definition| system.bring_back(definition)).collect())
-        })
-        .await
-    }
-
-    fn bring_back(&self, definition: Definition) -> Defined<CameBack> {
+    fn try_bring_back(&self, definition: Definition, begin: Begin, used_up: UsedUp) -> Result<CameBack, SystemError> {
         let addr = definition.addr.clone();
-        Defined { addr, outcome: self.try_bring_back(definition, Begin::State) }
-    }
-
-    fn try_bring_back(&self, definition: Definition, begin: Begin) -> Result<CameBack, SystemError> {
-        let addr = definition.addr.clone();
-        let back = self.come_back(definition, begin);
+        let back = self.come_back(definition, begin, used_up);
         if let Err(error) = &back {
             self.fallen().did_not_come_back(&addr, error);
         }
         back
     }
 
-    fn come_back(&self, definition: Definition, begin: Begin) -> Result<CameBack, SystemError> {
+    fn come_back(&self, definition: Definition, begin: Begin, used_up: UsedUp) -> Result<CameBack, SystemError> {
         let Definition { addr, version, generation, args_shape, args, lives } = definition;
         let provider = self.library().open_again(addr.kind(), &version)?;
         let saved = self.store().saved_state(&addr)?;
         let args = StartArgs { shape: args_shape, bytes: args };
         let start = Start { addr: addr.clone(), provider, args, options: options(&lives) };
-        let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
         let (schema, bytes) = match saved {
             Some((SavedState { schema, taken: false, .. }, bytes)) if begin != Begin::Args => (schema, bytes),
             taken => {
+                let failed = |source| SystemError::Start { addr: addr.clone(), source };
                 let actor = self.runtime().start(start).map_err(failed)?;
+                if used_up == UsedUp::WithAllButMarked {
+                    self.begun(&[&actor]);
+                }
                 if taken.is_some() {
                     let why = match begin {
                         Begin::Args => "it was asked for: the state that was kept is forgotten",
                         _ => "the host ended after the actor began from its state, or in that moment",
                     };
                     tracing::warn!(actor = %addr, why, "an actor begins anew from its arguments");
-                    self.drop_state(&addr);
+                    if used_up == UsedUp::AtOnce {
+                        self.drop_state(&addr);
+                    }
                 }
                 return Ok(CameBack { actor, with_state: false });
             }
         };
         let saved = Saved { schema, bytes, generation: Generation(generation) };
+        Ok(CameBack { actor: self.begin_from(start, saved, used_up)?, with_state: true })
+    }
+
+    fn begin_from(&self, start: Start, saved: Saved, used_up: UsedUp) -> Result<ActorRef, SystemError> {
+        let addr = start.addr.clone();
+        let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
+        let _coming = self.stage().comes(&addr);
+        if used_up == UsedUp::WithAll {
+            return self.runtime().start_saved(start, saved).map_err(failed);
+        }
         // Marked before the actor is there, and forgotten after: a disk that is full keeps it from coming, and after a
         // crash at any moment in between nobody can tell whether it has outlived the state. Then it begins from its
         // arguments, as after every crash, and that is said.
-        let _coming = self.stage().comes(&addr);
         self.store().take_state(&addr)?;
         let started = self.runtime().start_saved(start, saved);
+        if let (Ok(actor), UsedUp::WithAllButMarked) = (&started, used_up) {
+            self.begun(&[actor]);
+        }
         // Held until it is forgotten: who closes the system meanwhile keeps the actor's state after this, not before.
         let phase = self.stage().phase.borrow();
         match started {
             // Once: whatever it does from here on, that state knows nothing of it.
-            Ok(_) if *phase != Phase::Stopping => self.drop_state(&addr),
+            Ok(_) if used_up == UsedUp::AtOnce && *phase != Phase::Stopping => self.drop_state(&addr),
             _ => {
                 if let Err(error) = self.store().put_back_state(&addr) {
                     let error = chain(&error);
@@ -369,7 +363,7 @@ impl System {
             }
         }
         drop(phase);
-        Ok(CameBack { actor: started.map_err(failed)?, with_state: true })
+        started.map_err(failed)
     }
 
     /// Forgets a state that is marked as taken. One that stays costs room; nobody uses it.

@@ -77,10 +77,15 @@ impl System {
         let saved = join_all(running.into_iter().map(|(actor, defined)| self.save(actor, defined, &saving))).await;
         self.shutdown(timeout.saturating_sub(begun.elapsed())).await;
         // Who is still on its way has handled nothing, and never will: its state is as good as it was.
-        let system = self.clone();
-        let put_back = move |addr: Addr| Ok(system.store().put_back_state(&addr)?);
-        let coming = self.stage().coming();
-        self.blocking("states", move |_| coming.into_iter().try_for_each(put_back)).await?;
+        let (system, coming) = (self.clone(), self.stage().coming());
+        if !coming.is_empty() {
+            let put_back = move |_: &_| {
+                coming.iter().try_for_each(|addr| system.store().put_back_state(addr))?;
+                // Their start is cut off, but in order: nobody's code has taken the host along.
+                Ok(system.store().end_return(&[])?)
+            };
+            self.blocking("states", put_back).await?;
+        }
         Ok(saved.into_iter().map(|saved| saved.closed).collect())
     }
 
@@ -91,6 +96,15 @@ impl System {
             Ok(at_rest) => (at_rest, self.save_at_rest(actor, definition, saving).await),
             Err(source) => (None, Err(SystemError::State { addr: addr.clone(), source })),
         };
+        if outcome.is_err() {
+            // One that it came back from, if the host is closed while it starts, is not what it ends with.
+            let (named, system) = (addr.clone(), self.clone());
+            let forget = move |_: &_| {
+                system.drop_state(&named);
+                Ok(())
+            };
+            drop(self.blocking("a state", forget).await);
+        }
         Saved { closed: Defined { addr, outcome }, _at_rest: at_rest }
     }
 

@@ -48,7 +48,7 @@ impl Phase {
 pub(crate) struct Stage {
     pub(crate) phase: watch::Sender<Phase>,
     at_work: watch::Sender<usize>,
-    /// Whose states are marked as taken, and who are not there yet.
+    /// Who come back from a state at this moment, which may be marked as taken.
     coming: Mutex<Vec<Addr>>,
 }
 
@@ -112,6 +112,8 @@ impl System {
 
     /// Says what this host does, also to whoever watches. In all phases but [`Phase::Serving`] the control API answers
     /// nothing but its health, and from [`Phase::Stopping`] on [`System::start_defined`] takes up no further state.
+    /// Whoever enters [`Phase::Starting`] lets nobody in and tells no actor anything: what is kept for those that come
+    /// back is used up for all at once, when all are there.
     pub fn enter(&self, phase: Phase) {
         self.stage().phase.send_replace(phase);
         match phase {

@@ -464,6 +464,11 @@ impl<P: Parts> Protocol<P> {
         self.attention.load(Ordering::Acquire) && self.state.lock().life == Life::Stopped
     }
 
+    /// Whether no activation runs and no first turn is due.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.state.lock().at_rest()
+    }
+
     /// What waits, life, holder and gate at one moment.
     pub(crate) fn look<T>(&self, look: impl FnOnce(Queued, Life, Option<&P::Holder>, &P::Gate) -> T) -> T {
         let state = self.state.lock();
