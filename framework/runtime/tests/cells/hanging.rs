@@ -20,7 +20,6 @@ use tokio::task::JoinHandle;
 fn strict() -> World {
     World::with(SystemClock::new(), |config| {
         config.hang_after = Duration::from_millis(50);
-        config.start_timeout = GENEROUS;
     })
 }
 
@@ -61,21 +60,25 @@ fn stays(world: &World, gate: &Arc<Gate>) -> Do {
     })
 }
 
-/// The next actor whose turn is said to hang.
-fn hung(events: &mut EventStream) -> Addr {
-    loop {
+/// Waits until turns of all these actors are said to hang. Who else was: on a busy machine a turn may be as slow.
+fn hung(events: &mut EventStream, actors: &[&str]) -> Vec<Addr> {
+    let (mut missing, mut others): (Vec<Addr>, _) = (actors.iter().map(|key| addr(key)).collect(), Vec::new());
+    while !missing.is_empty() {
         let seen = events.next_blocking(GENEROUS).expect("an event");
         let Event::Event(event) = seen else { panic!("{seen:?}") };
         if let What::Hung { addr, .. } = &event.what {
-            return addr.clone();
+            match missing.iter().position(|missing| missing == addr) {
+                Some(at) => drop(missing.swap_remove(at)),
+                None => others.push(addr.clone()),
+            }
         }
     }
+    others
 }
 
 #[test]
 fn a_parent_does_not_hang_while_its_child_is_made() {
     let world = strict();
-    let mut events = world.runtime.events();
     let (inits, hangs) = (Gate::new(), Gate::new());
     let _opens = (Opens(inits.clone()), Opens(hangs.clone()));
     let parent = world.start("parent", &world.probe(1).arc());
@@ -88,26 +91,29 @@ fn a_parent_does_not_hang_while_its_child_is_made() {
         world.script(|turn| turn.effects.spawn(addr("child"), None, Body { shape: Fingerprint(7), bytes: &[] }));
     parent.try_tell(spawns).expect("there is room");
     inits.wait_for(1);
+    // From here on it waits; what it did before may have been slow.
+    let mut events = world.runtime.events();
     // One that begins later and does hang: it is the first that is reported, so the parent is not.
     let other = world.start("other", &world.probe(3).arc());
     other.try_tell(stays(&world, &hangs)).expect("there is room");
     hangs.wait_for(1);
-    assert_eq!(hung(&mut events), addr("other"));
-    assert_eq!(world.runtime.quarantined(parent.provider().digest()), None);
+    assert!(!hung(&mut events, &["other"]).contains(&addr("parent")));
+    eventually("it is in no quarantine", || world.runtime.quarantined(parent.provider().digest()).is_none());
     // From then on its turn is watched as any other.
     inits.open();
     eventually("the child runs", || world.runtime.actor(&addr("child")).is_some());
     let hangs = Gate::new();
     let _opens = Opens(hangs.clone());
     parent.try_tell(stays(&world, &hangs)).expect("there is room");
-    assert_eq!(hung(&mut events), addr("parent"));
+    hung(&mut events, &["parent"]);
 }
 
 #[test]
 fn a_restart_that_hangs_is_given_up_within_the_budget_and_its_version_quarantined() {
     let gate = Gate::new();
     let _opens = Opens(gate.clone());
-    let intensity = Intensity { restarts_max: 2, period: MOMENT / 50 };
+    // Shorter than three tries take, which would never be too many if they counted.
+    let intensity = Intensity { restarts_max: 2, period: MOMENT };
     let options = ActorOptions { intensity, ..ActorOptions::permanent() };
     let (world, actor) = hurried(|world| start("a", &made_once(world, &gate), options.clone()));
     let dies = world.script(|_| Err(panicked("told to")));
@@ -149,11 +155,11 @@ fn a_destructor_that_hangs_holds_up_no_restart_and_no_stop_and_is_reported() {
     };
     world.wait(well.tell(dies)).expect("accepted");
     assert!(world.seen(&well).entries.is_empty());
-    assert_eq!([hung(&mut events), hung(&mut events)], [addr("sick"), addr("idle")]);
+    hung(&mut events, &["sick", "idle"]);
     dropped.wait_for(1);
     assert!(world.runtime.quarantined(sick.provider().digest()).is_some());
     assert!(world.runtime.quarantined(idle.provider().digest()).is_some());
-    assert!(world.runtime.quarantined(well.provider().digest()).is_none());
+    eventually("it is no worse for that", || world.runtime.quarantined(well.provider().digest()).is_none());
 }
 
 #[test]
@@ -352,9 +358,9 @@ fn a_long_turn_of_a_kind_that_declares_to_block_is_reported_and_not_quarantined(
     let _opens = Opens(gate.clone());
     let (blocks, hangs) =
         (world.start("blocks", &world.probe(1).blocking().arc()), world.start("hangs", &world.probe(2).arc()));
-    for actor in [&blocks, &hangs] {
+    for (actor, key) in [(&blocks, "blocks"), (&hangs, "hangs")] {
         actor.try_tell(stays(&world, &gate)).expect("there is room");
-        assert_eq!(hung(&mut events), *actor.addr());
+        hung(&mut events, &[key]);
     }
     let quarantined = |actor: &ActorRef| world.runtime.quarantined(actor.provider().digest()).is_some();
     eventually("the other is quarantined", || quarantined(&hangs));
@@ -373,7 +379,7 @@ fn a_version_whose_slow_turns_have_all_returned_is_out_of_quarantine() {
     let actors = ["a", "b"].map(|key| world.start(key, &probe));
     for (actor, gate) in actors.iter().zip(&gates) {
         actor.try_tell(stays(&world, gate)).expect("there is room");
-        assert_eq!(hung(&mut events), *actor.addr());
+        hung(&mut events, &[actor.addr().key()]);
     }
     let quarantined = || world.runtime.quarantined(probe.digest()).is_some();
     let kept = || world.shelf.quarantined.lock().len();

@@ -258,8 +258,9 @@ impl Providers for Shelf {
     fn released(&self, _: teneral_runtime::ports::Digest) {}
 }
 
+/// The bounds by default, but for those that a busy machine may come to: nothing is late, and nothing hangs.
 pub(crate) fn config() -> RuntimeConfig {
-    RuntimeConfig::new()
+    RuntimeConfig { hang_after: SOON, start_timeout: SOON, stop_timeout: SOON, ..RuntimeConfig::new() }
 }
 
 pub(crate) fn runtime() -> Runtime {
@@ -363,7 +364,7 @@ pub(crate) fn caused_by(call: &Call<'_>) -> &'static str {
 }
 
 /// Waits for a condition that other threads bring about.
-pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = std::time::Instant::now();
     while !condition() {
         assert!(begun.elapsed() < SOON, "{what}: not within {SOON:?}");
