@@ -5,6 +5,7 @@ use crate::harness::served::{Served, text};
 use crate::harness::{Test, test};
 use serde_json::{Value, json};
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use tempfile::TempDir;
 use teneral::store::EmbeddedStore;
@@ -13,6 +14,8 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         test(a_signal_while_a_host_starts_is_heeded_and_no_state_is_lost),
         test(an_actor_that_aborts_the_host_uses_up_no_kept_state),
+        test(an_actor_that_hangs_while_it_comes_back_takes_no_other_of_its_version_down),
+        test(a_version_whose_actors_all_hang_while_they_come_back_is_not_waited_for_without_end),
         test(a_host_that_stops_says_so_until_it_has),
         test(a_wish_to_stop_may_be_said_twice_or_be_the_terminals_end_and_states_are_kept),
         test(what_is_logged_of_an_actor_names_the_version_of_its_code),
@@ -128,6 +131,68 @@ fn an_actor_that_aborts_the_host_uses_up_no_kept_state() {
             assert_eq!(served.json(&["actor", "ask", actor, ask])["reply"][what], expected, "{place}: {actor}");
         }
     }
+}
+
+/// Probes of 1.0.0, each with a message in its log, of which these hang in `restore` until the file is there.
+fn probes_that_hang(names: &[&str], hang: &[&str]) -> (TempDir, PathBuf) {
+    let served = Served::new(&[]);
+    served.push(&["probe-v1"]);
+    let hold = served.desk.path().join("go-on");
+    let trap = json!({ "trap": { "step": "restore", "how": format!("hang {}", hold.display()) } }).to_string();
+    let harmless = r#"{"trap": {"step": "", "how": ""}}"#;
+    for actor in names {
+        let args = if hang.contains(actor) { &trap } else { harmless };
+        served.says(&["actor", "start", actor, args, "--version", "1.0.0"]);
+        served.says(&["actor", "tell", actor, "Note", r#"{"sender": 0, "number": 0}"#]);
+    }
+    let (desk, ended) = served.stop();
+    assert!(ended.success(), "{ended}");
+    (desk, hold)
+}
+
+/// How much of its state a probe has.
+fn logged(served: &Served, actor: &str) -> Option<usize> {
+    served.json(&["actor", "ask", actor, "Read"])["reply"]["log"].as_array().map(Vec::len)
+}
+
+/// Runs the commands of a hint that name this verb.
+fn paste(served: &Served, hint: &str, verb: &str) {
+    let command =
+        hint.split("; ").find_map(|part| Some(part.split_once("teneral ")?.1).filter(|it| it.starts_with(verb)));
+    let command = command.unwrap_or_else(|| panic!("no {verb}: {hint}"));
+    served.says(&command.split_whitespace().collect::<Vec<_>>());
+}
+
+fn an_actor_that_hangs_while_it_comes_back_takes_no_other_of_its_version_down() {
+    let (desk, hold) = probes_that_hang(&["probe/a", "probe/b", "probe/c"], &["probe/b"]);
+    let served = Served::at(desk, &[]);
+    assert_eq!([logged(&served, "probe/a"), logged(&served, "probe/c")], [Some(1), Some(1)], "{}", served.log());
+    let health = status(&served).1;
+    let down = &health["down_first"][0];
+    assert_eq!((&health["down"], &down["actor"], &down["code"]), (&json!(1), &json!("probe/b"), &json!("SYS-START")));
+    let hint = down["hint"].as_str().expect("a hint");
+    served.refuses(1, "SYS-QUARANTINED", &["actor", "start", "probe/new", "--version", "1.0.0"]);
+    // What it waited for is there: it comes back with its state, and no pardon is needed for that.
+    fs::write(&hold, "").expect("it is ours");
+    paste(&served, hint, "actor restart");
+    assert_eq!(logged(&served, "probe/b"), Some(1));
+    paste(&served, hint, "artifact pardon");
+    served.says(&["actor", "start", "probe/new", r#"{"trap": {"step": "", "how": ""}}"#, "--version", "1.0.0"]);
+}
+
+fn a_version_whose_actors_all_hang_while_they_come_back_is_not_waited_for_without_end() {
+    let names = ["probe/a", "probe/b", "probe/c", "probe/d", "probe/e"];
+    let (desk, hold) = probes_that_hang(&names, &names);
+    let served = Served::at(desk, &[]);
+    let health = status(&served).1;
+    let codes: Vec<&Value> =
+        health["down_first"].as_array().expect("a list").iter().map(|down| &down["code"]).collect();
+    assert_eq!(codes, ["SYS-START", "SYS-START", "SYS-START", "SYS-QUARANTINED", "SYS-QUARANTINED"], "{health:#}");
+    fs::write(&hold, "").expect("it is ours");
+    for down in health["down_first"].as_array().expect("a list") {
+        paste(&served, down["hint"].as_str().expect("a hint"), "actor restart");
+    }
+    assert_eq!(names.map(|actor| logged(&served, actor)), [Some(1); 5], "all have their states");
 }
 
 fn a_host_that_stops_says_so_until_it_has() {

@@ -48,8 +48,8 @@ pub enum StartError {
     /// `init` failed.
     #[error("init failed")]
     Init(#[source] Fault),
-    /// `init` did not return in time; its thread is left behind.
-    #[error("init did not return within {0:?}")]
+    /// `init`, or `restore` of one that comes back, did not return in time; its thread is left behind.
+    #[error("its code did not make an instance within {0:?}")]
     Timeout(Duration),
     /// The parent is no more.
     #[error("the parent {0} is not running")]

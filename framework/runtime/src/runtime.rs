@@ -16,7 +16,7 @@ use crate::ports::{Digest, Fault, FaultKind, Provider};
 use crate::remote::{GAMMA, mixed};
 use crate::spawn::makers::Makers;
 use crate::spawn::{Executor, watchdog};
-use crate::supervision::{Ending, Supervision, Waits};
+use crate::supervision::{ChildId, Ending, Supervision, Waits};
 use crate::timer::Timers;
 use dashmap::DashMap;
 use parking_lot::Mutex;
@@ -323,13 +323,18 @@ impl Runtime {
         self.shared().start(start).map(ActorRef::new)
     }
 
-    /// As [`Runtime::start`], from a state that an earlier life of the host saved, instead of the arguments. Without a
-    /// parent, whatever its options say.
+    /// Starts an actor that was there in an earlier life of the host: from the state that was saved then, else from its
+    /// arguments. Without a parent, whatever its options say. A quarantine keeps nobody from coming back, as it keeps
+    /// nobody from a restart: what hangs is one actor's affair.
     ///
     /// # Errors
-    /// As [`Runtime::start`]; [`StartError::Init`] when the code cannot make an instance of the state.
-    pub fn start_saved(&self, start: Start, saved: Saved) -> Result<ActorRef, StartError> {
-        self.shared().start_saved(start, saved).map(ActorRef::new)
+    /// As [`Runtime::start`]; [`StartError::Init`] also when the code cannot make an instance of the state.
+    pub fn start_again(&self, start: Start, saved: Option<Saved>) -> Result<ActorRef, StartError> {
+        let started = match saved {
+            Some(saved) => self.shared().start_saved(start, saved),
+            None => self.shared().start_of_any(ChildId::ROOT, start),
+        };
+        started.map(ActorRef::new)
     }
 
     /// The actor of that name.

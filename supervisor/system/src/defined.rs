@@ -296,10 +296,10 @@ impl System {
     }
 
     fn try_bring_back(&self, definition: Definition, begin: Begin, used_up: UsedUp) -> Result<CameBack, SystemError> {
-        let addr = definition.addr.clone();
+        let (addr, version) = (definition.addr.clone(), definition.version.clone());
         let back = self.come_back(definition, begin, used_up);
         if let Err(error) = &back {
-            self.fallen().did_not_come_back(&addr, error);
+            self.fallen().did_not_come_back(&addr, &version, error);
         }
         back
     }
@@ -314,7 +314,7 @@ impl System {
             Some((SavedState { schema, taken: false, .. }, bytes)) if begin != Begin::Args => (schema, bytes),
             taken => {
                 let failed = |source| SystemError::Start { addr: addr.clone(), source };
-                let actor = self.runtime().start(start).map_err(failed)?;
+                let actor = self.runtime().start_again(start, None).map_err(failed)?;
                 if used_up == UsedUp::WithAllButMarked {
                     self.begun(&[&actor]);
                 }
@@ -340,13 +340,13 @@ impl System {
         let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
         let _coming = self.stage().comes(&addr);
         if used_up == UsedUp::WithAll {
-            return self.runtime().start_saved(start, saved).map_err(failed);
+            return self.runtime().start_again(start, Some(saved)).map_err(failed);
         }
         // Marked before the actor is there, and forgotten after: a disk that is full keeps it from coming, and after a
         // crash at any moment in between nobody can tell whether it has outlived the state. Then it begins from its
         // arguments, as after every crash, and that is said.
         self.store().take_state(&addr)?;
-        let started = self.runtime().start_saved(start, saved);
+        let started = self.runtime().start_again(start, Some(saved));
         if let (Ok(actor), UsedUp::WithAllButMarked) = (&started, used_up) {
             self.begun(&[actor]);
         }

@@ -5,11 +5,12 @@
 
 use crate::{System, SystemError};
 use parking_lot::Mutex;
+use semver::Version;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use teneral_contract::Addr;
 use teneral_control::api::wire::{DOWN_NAMED_MAX, Down};
-use teneral_runtime::{ActorRef, Status, What};
+use teneral_runtime::{ActorRef, StartError, Status, What};
 use teneral_store::Definition;
 use teneral_upgrade::error::chain;
 
@@ -49,8 +50,16 @@ impl Fall {
     }
 
     /// What would keep its actor from coming back, as the error of its start says it.
-    fn of_start(addr: &Addr, error: &SystemError) -> Self {
+    fn of_start(addr: &Addr, version: &Version, error: &SystemError) -> Self {
         let hint = match error {
+            SystemError::Quarantined { .. } | SystemError::Start { source: StartError::Timeout(_), .. } => {
+                let (kind, code, cause) = (addr.kind(), error.code().to_owned(), chain(error));
+                let hint = format!(
+                    "try again: teneral actor restart {addr}; from its start arguments: teneral actor restart {addr} \
+                     --state init; new actors of that version start after: teneral artifact pardon {kind} {version}"
+                );
+                return Self { code, cause, hint };
+            }
             // Its own hint is for one that has a free name to be started under.
             SystemError::Start { .. } => "mend what the cause says".to_owned(),
             error => error.hint(),
@@ -93,8 +102,8 @@ impl Seen {
 
 impl Fallen {
     /// An actor that is defined could not be brought back.
-    pub(crate) fn did_not_come_back(&self, addr: &Addr, error: &SystemError) {
-        self.0.lock().down.insert(addr.clone(), Fall::of_start(addr, error));
+    pub(crate) fn did_not_come_back(&self, addr: &Addr, version: &Version, error: &SystemError) {
+        self.0.lock().down.insert(addr.clone(), Fall::of_start(addr, version, error));
     }
 
     /// It is defined no more: nobody expects it.

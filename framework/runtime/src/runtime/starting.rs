@@ -29,12 +29,20 @@ impl Shared {
 
     /// The same, as a child of that one, whoever has its name.
     pub(crate) fn start_under(self: &Arc<Self>, parent: ChildId, start: Start) -> Result<Arc<Cell>, StartError> {
+        if let Some(why) = self.quarantined(start.provider.digest()) {
+            return Err(StartError::Quarantined { version: start.provider.version().to_string(), why });
+        }
+        self.start_of_any(parent, start)
+    }
+
+    /// The same, also of code that is in quarantine.
+    pub(crate) fn start_of_any(self: &Arc<Self>, parent: ChildId, start: Start) -> Result<Arc<Cell>, StartError> {
         let _name = self.reserve(&start.addr, &*start.provider, &start.args)?;
         let instance = self.make(&start.provider, start.args.clone())?;
         self.place(parent, start, instance, (Generation(0), Why::Fresh, None))
     }
 
-    /// See [`Runtime::start_saved`].
+    /// See [`Runtime::start_again`].
     pub(crate) fn start_saved(self: &Arc<Self>, start: Start, saved: Saved) -> Result<Arc<Cell>, StartError> {
         let _name = self.reserve(&start.addr, &*start.provider, &start.args)?;
         let Saved { schema, bytes, generation } = saved;
@@ -94,9 +102,6 @@ impl Shared {
         }
         if addr.kind() != provider.kind() {
             return Err(StartError::Kind { addr: addr.clone(), kind: provider.kind().to_owned() });
-        }
-        if let Some(why) = self.quarantine.lock().get(&provider.digest()) {
-            return Err(StartError::Quarantined { version: provider.version().to_string(), why: why.clone() });
         }
         let reads = &provider.manifest().args;
         if reads.fingerprint != args.shape && !reads.also.contains(&args.shape) {

@@ -9,7 +9,6 @@ use crate::{System, SystemError};
 use futures_util::future::join_all;
 use std::pin::pin;
 use std::time::{Duration, Instant};
-use teneral_contract::Addr;
 use teneral_runtime::{ActorRef, LeaseRequest, PauseRefused, PauseRequest, Quiesced, StateError, StateRead};
 use teneral_store::{Definition, SavedState, Store, digest_of};
 use tokio::sync::{Semaphore, SemaphorePermit};

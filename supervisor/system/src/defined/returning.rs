@@ -8,14 +8,24 @@
 use super::{CameBack, Defined};
 use crate::served::Phase;
 use crate::{System, SystemError};
+use semver::Version;
+use std::collections::BTreeMap;
 use std::thread;
 use std::time::{Duration, Instant};
 use teneral_contract::Addr;
-use teneral_runtime::{ActorRef, Begin};
+use teneral_runtime::{ActorRef, Begin, StartError};
 use teneral_store::{Definition, Store};
 
 /// How long between two looks at actors that begin.
 const LOOK: Duration = Duration::from_millis(2);
+
+/// When so many actors of one version in a row have hung as they came back, it is the version that hangs, and no other
+/// actor of it is waited for: each takes a thread, and `start_timeout` of all that come after it.
+const HUNG_IN_A_ROW_MAX: u32 = 3;
+
+/// How many of a version's actors hung in a row as they came back.
+#[derive(Default)]
+struct Hung(BTreeMap<(String, Version), u32>);
 
 /// When the state that an actor comes back from is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +58,8 @@ impl System {
             let missing = system.store().definitions()?.into_iter();
             let missing = missing.filter(|definition| system.runtime().actor(&definition.addr).is_none());
             if system.phase() == Phase::Serving {
-                return Ok(missing.map(|definition| system.bring_back(definition, UsedUp::AtOnce)).collect());
+                let mut hung = Hung::default();
+                return Ok(missing.map(|one| system.bring_back(one, UsedUp::AtOnce, &mut hung)).collect());
             }
             system.bring_all_back(missing)
         })
@@ -62,7 +73,8 @@ impl System {
             tracing::warn!("the host ended while it started the last time: it looks at whose code that happens");
         }
         let wanted = missing.take_while(|_| self.phase() != Phase::Stopping);
-        let back: Vec<_> = wanted.map(|definition| self.bring_back(definition, used_up)).collect();
+        let mut hung = Hung::default();
+        let back: Vec<_> = wanted.map(|definition| self.bring_back(definition, used_up, &mut hung)).collect();
         let there: Vec<&ActorRef> = back.iter().filter_map(|one| Some(&one.outcome.as_ref().ok()?.actor)).collect();
         // What a first turn does to the host it does while nobody is let in.
         self.begun(&there);
@@ -85,9 +97,23 @@ impl System {
         Ok(back)
     }
 
-    fn bring_back(&self, definition: Definition, used_up: UsedUp) -> Defined<CameBack> {
-        let addr = definition.addr.clone();
-        Defined { addr, outcome: self.try_bring_back(definition, Begin::State, used_up) }
+    fn bring_back(&self, definition: Definition, used_up: UsedUp, hung: &mut Hung) -> Defined<CameBack> {
+        let (addr, version) = (definition.addr.clone(), definition.version.clone());
+        let in_a_row = hung.0.entry((addr.kind().to_owned(), version.clone())).or_default();
+        if *in_a_row >= HUNG_IN_A_ROW_MAX {
+            let (kind, why) =
+                (addr.kind().to_owned(), format!("{in_a_row} of its actors hung in a row as they came back"));
+            let error = SystemError::Quarantined { kind, version: version.clone(), why };
+            self.fallen().did_not_come_back(&addr, &version, &error);
+            return Defined { addr, outcome: Err(error) };
+        }
+        let outcome = self.try_bring_back(definition, Begin::State, used_up);
+        match &outcome {
+            Err(SystemError::Start { source: StartError::Timeout(_), .. }) => *in_a_row += 1,
+            Err(_) => {}
+            Ok(_) => *in_a_row = 0,
+        }
+        Defined { addr, outcome }
     }
 
     /// Waits until the first turns of these actors are over, as long as an actor may take to start.
