@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(who_failed_too_often_is_down_with_what_it_failed_of),
         test(a_restart_keeps_the_state_unless_it_is_to_begin_anew),
         test(a_restart_is_refused_when_the_state_cannot_be_saved_and_the_actor_goes_on),
+        test(an_actor_whose_save_hangs_for_a_plan_is_said_to_hang_and_begins_again_without_that_instance),
         test(who_is_down_again_before_its_restart_is_answered_is_down_and_no_stranger),
         test(one_that_is_down_is_begun_anew_when_its_kept_state_is_given_up),
         test(several_are_stopped_only_when_somebody_says_yes),
@@ -141,6 +142,40 @@ fn a_restart_is_refused_when_the_state_cannot_be_saved_and_the_actor_goes_on() {
     assert!(said.contains("save refuses, as told") && said.contains("--state init"), "{said}");
     assert_eq!(served.json(&["actor", "show", "probe/a"])["status"], "running", "as it was");
     served.says(&["actor", "restart", "probe/a", "--state", "init"]);
+}
+
+fn an_actor_whose_save_hangs_for_a_plan_is_said_to_hang_and_begins_again_without_that_instance() {
+    let served = probing(PROBE);
+    served.push(&["probe-v2"]);
+    served.says(&["actor", "start", "probe/b", PROBE, "--version", "1.0.0"]);
+    let hold = served.desk.path().join("go-on");
+    let trap = json!({ "act": { "SetTrap": { "step": "save", "how": format!("hang {}", hold.display()) } } });
+    served.says(&["actor", "tell", "probe/a", "Do", &trap.to_string()]);
+    let plan = ["upgrade", "plan", "probe/a", "--to", "2.0.0"];
+    let mut said = String::new();
+    // On a busy machine the time may be over before it is known that the code hangs.
+    until("its code is said to hang", || {
+        let output = served.run(&plan);
+        assert!(!output.status.success(), "{}", text(&output.stdout));
+        said = text(&output.stdout);
+        said.contains("error[UPG-HANG]: ")
+    });
+    assert!(said.contains("teneral actor restart probe/a --state init"), "{said}");
+    let view = served.json(&["actor", "show", "probe/a"]);
+    assert_eq!((&view["status"], &view["detail"]), (&json!("hung"), &json!("in save")), "{view:#}");
+    // Nobody else is concerned, and what it is told waits.
+    served.says(&["actor", "ask", "probe/b", "Read"]);
+    served.says(&["actor", "tell", "probe/a", "Note", r#"{"sender": 0, "number": 0}"#]);
+    let said = served.refuses(1, "CTL-RESTART", &["actor", "restart", "probe/a"]);
+    assert!(said.contains("busy with save") && said.contains("teneral actor restart probe/a --state init"), "{said}");
+    served.says(&["actor", "restart", "probe/a", "--state", "init"]);
+    let log = || served.json(&["actor", "ask", "probe/a", "Read"])["reply"]["log"].as_array().map(Vec::len);
+    assert_eq!((log(), &served.json(&["actor", "show", "probe/a"])["status"]), (Some(1), &json!("running")));
+    // Its code comes back: that is an instance of nobody's by now, and no reason against the version any more.
+    fs::write(&hold, "").expect("it is ours");
+    until("its version is in no quarantine", || served.run(&plan).status.success());
+    assert_eq!(log(), Some(1));
+    served.says(&["upgrade", "apply", "--max-pause", "60s", "probe/a", "--to", "2.0.0"]);
 }
 
 fn one_that_is_down_is_begun_anew_when_its_kept_state_is_given_up() {

@@ -4,9 +4,10 @@
 //! the old one. Until that last step the old instance is whole, and whatever fails leaves it serving.
 
 use crate::ActorRef;
+use crate::cell::extras::Ended;
 use crate::cell::{Cell, Instance};
 use crate::config::RestartState;
-use crate::error::StepError;
+use crate::error::{PauseRefused, StepError};
 use crate::lease::{Install, Lease, LeaseStep, PauseRequest, Quiesced};
 use crate::ports::{Behaviour, Body, Fault, FaultKind, Provider, Why};
 use std::sync::Arc;
@@ -34,6 +35,9 @@ impl ActorRef {
     /// What the code says, or that it did not return in time, for which its version is quarantined; or why the actor
     /// could not be paused. Then it is as it was; only what hangs while it saves loses its instance, which is replaced
     /// as its `restart_state` says.
+    ///
+    /// One whose `save` hangs already, for somebody who wanted a copy of its state, comes to no message boundary. Its
+    /// state cannot be had; from anything else it begins again without the instance that hangs.
     pub fn restart(&self, begin: Begin) -> Result<(), Fault> {
         let cell = &self.cell;
         let timeout = cell.shared.config.start_timeout;
@@ -41,7 +45,12 @@ impl ActorRef {
         let max = if begin == Begin::State { timeout * 2 } else { timeout };
         let lease = Lease::new("restart".to_owned(), max, cell.shared.clock.now(), Box::new(drop));
         let paused = cell.ask_pause(lease, None, timeout).and_then(PauseRequest::wait);
-        let mut pause = paused.map_err(|why| denied(&why))?;
+        let mut pause = match paused {
+            Err(PauseRefused::Busy { .. }) if begin != Begin::State && self.hangs_in_save() => {
+                return cell.begin_without(begin);
+            }
+            paused => paused.map_err(|why| denied(&why))?,
+        };
         let mut kept = None;
         if begin == Begin::State {
             let saved;
@@ -49,11 +58,7 @@ impl ActorRef {
             kept = Some(saved);
         }
         let provider = pause.provider();
-        let anew = match begin {
-            Begin::State => false,
-            Begin::Args => true,
-            Begin::Declared => cell.restart_snapshot().is_none(),
-        };
+        let anew = cell.begins_anew(begin);
         let again = Arc::clone(cell);
         let code = Arc::clone(&provider);
         let make =
@@ -87,6 +92,45 @@ impl Cell {
             return Err(Fault::new(FaultKind::Limit, text));
         }
         Ok((pause, bytes))
+    }
+
+    fn begins_anew(&self, begin: Begin) -> bool {
+        match begin {
+            Begin::State => false,
+            Begin::Args => true,
+            Begin::Declared => self.restart_snapshot().is_none(),
+        }
+    }
+
+    /// Puts a new instance in the place of one whose `save` hangs, which is left behind with its thread. What waits
+    /// stays.
+    fn begin_without(self: &Arc<Self>, begin: Begin) -> Result<(), Fault> {
+        let (provider, anew) = (self.provider(), self.begins_anew(begin));
+        let (code, again) = (Arc::clone(&provider), Arc::clone(self));
+        let made = self.make_in_time(&provider, "was restarted", move || match begin {
+            Begin::Declared => again.make_again(),
+            Begin::State | Begin::Args => {
+                let args = &again.birth.args;
+                code.create(Body { shape: args.shape, bytes: &args.bytes })
+            }
+        })?;
+        let Some(asked) = self.protocol.lose() else {
+            self.shared.executor.dropper.drop(self, Instance::new(made, provider));
+            return Err(Fault::new(FaultKind::Denied, "its save has returned just now: try again"));
+        };
+        self.shared.executor.watches.lose(self);
+        let reason = "it was restarted while its save hung".to_owned();
+        self.extras().ended = Some(Ended::by_crash(reason.clone()));
+        if let Some(lease) = asked {
+            lease.lose_to_stop(self);
+        }
+        if anew {
+            // Nor with a later restart; and one of the new instance would take the `save` that hangs.
+            self.extras().snapshot = None;
+        }
+        self.tell_suspended(reason);
+        self.revive(made, anew);
+        Ok(())
     }
 
     fn begin_again(&self, code: &dyn Provider, begin: Begin, kept: Option<&[u8]>) -> Result<Made, Fault> {

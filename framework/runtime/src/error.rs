@@ -188,6 +188,10 @@ pub enum CopyError {
     /// `save` failed; the instance is as it was.
     #[error("save failed")]
     Save(#[source] Fault),
+    /// `save` does not return, for this copy or for one before: the actor handles nothing until it does, or until the
+    /// actor is restarted without that instance.
+    #[error("save does not return; it was waited for {0:.1?}")]
+    Hangs(Duration),
 }
 
 /// Why an actor did not stop in time.

@@ -6,6 +6,8 @@
 //! here it is what an operator looks at.
 
 use crate::ActorRef;
+use crate::cell::Cell;
+use crate::cell::envelope::SAVING;
 use crate::cell::record::{OnCrash, Outside};
 use crate::figures::Figures;
 use crate::ports::{Digest, Provider};
@@ -93,6 +95,22 @@ impl ActorRef {
     #[must_use]
     pub fn hangs(&self) -> Option<Digest> {
         self.cell.shared.executor.watches.hangs(&self.cell)
+    }
+
+    /// In what it does not return, as the message's name or in a word, for as long as it does not.
+    #[must_use]
+    pub fn hangs_in(&self) -> Option<String> {
+        self.hangs_at().map(|index| Cell::doing(&self.cell.provider(), index))
+    }
+
+    /// Whether its `save` hangs, for somebody who wanted a copy of its state.
+    pub(crate) fn hangs_in_save(&self) -> bool {
+        self.hangs_at() == Some(SAVING)
+    }
+
+    fn hangs_at(&self) -> Option<u32> {
+        self.hangs()?;
+        self.cell.shared.executor.watches.handling(&self.cell)
     }
 
     /// What is kept of a version on probation; `None`: nothing is being recorded.

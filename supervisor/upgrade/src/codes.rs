@@ -16,7 +16,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("UPG-DOWNGRADE", "the newer code could not write the state for the older"),
     ("UPG-EMPTY", "no actor was named"),
     ("UPG-GONE", "the actor stopped before the upgrade reached it"),
-    ("UPG-HANG", "the code did not return under the pause"),
+    ("UPG-HANG", "the code did not return"),
     ("UPG-HELD", "somebody else has paused the actor"),
     ("UPG-JOURNAL", "the journal could not be written"),
     ("UPG-KIND", "no artifact of that kind"),

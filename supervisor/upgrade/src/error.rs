@@ -250,6 +250,9 @@ pub enum UpgradeError {
         /// How long it was waited for.
         waited: Duration,
     },
+    /// The actor's own code does not return from writing the copy for the rehearsal, after so long.
+    #[error("{0} does not return from save: there is no copy of its state after {1:.1?}")]
+    CopyHangs(Addr, Duration),
     /// Cancelled before its turn.
     #[error("cancelled by {0}")]
     Cancelled(String),
@@ -349,7 +352,7 @@ impl UpgradeError {
             Self::Downgrade(_) => "UPG-DOWNGRADE",
             Self::Reset(_) => "UPG-RESET",
             Self::Lost { lost, .. } => lost_code(lost),
-            Self::Hang { .. } => "UPG-HANG",
+            Self::Hang { .. } | Self::CopyHangs(..) => "UPG-HANG",
             Self::Cancelled(_) => "UPG-CANCELLED",
             Self::Trial(error) => error.code(),
             Self::TooLong { .. } => "UPG-TRIAL-PAUSE",
@@ -404,6 +407,12 @@ impl UpgradeError {
             }
             Self::Hang { .. } => {
                 "mend the version: its digest is in quarantine; a restart of the host frees the thread"
+            }
+            Self::CopyHangs(addr, _) => {
+                return format!(
+                    "it handles nothing until its save returns; to go on without its state: teneral actor restart \
+                     {addr} --state init"
+                );
             }
             Self::Lost { .. } | Self::Cancelled(_) => "apply the plan again when it suits",
             Self::Save(_) => "mend what the cause says, or give the state up (state: reset)",

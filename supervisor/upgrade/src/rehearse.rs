@@ -116,6 +116,7 @@ impl<'a> Stage<'a> {
         let read = read.map_err(|error| match error {
             CopyError::Refused(refused) => UpgradeError::Pause(refused),
             CopyError::Save(fault) => UpgradeError::Save(fault),
+            CopyError::Hangs(waited) => UpgradeError::CopyHangs(actor.addr().clone(), waited),
         })?;
         Ok((read.state.bytes, read.took))
     }

@@ -44,6 +44,8 @@ pub(crate) struct Reply {
 pub(crate) const NO_INDEX: u32 = u32::MAX;
 /// What runs is the instance's destructor.
 pub(crate) const ENDING: u32 = u32::MAX - 1;
+/// What runs is `save`, for somebody who wants a copy of the state.
+pub(crate) const SAVING: u32 = u32::MAX - 2;
 
 impl Envelope {
     #[inline]

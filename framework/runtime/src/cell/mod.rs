@@ -35,7 +35,7 @@ use crate::ports::{Behaviour, Provider, Why};
 use crate::runtime::Shared;
 use crate::speaking::Speaker;
 use crate::supervision::{ChildId, Ending};
-use envelope::{ENDING, Envelope, Kind};
+use envelope::{ENDING, Envelope, Kind, SAVING};
 use extras::Extras;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use protocol::{Again, Limits, Parts, Protocol};
@@ -177,7 +177,11 @@ impl Cell {
 
     /// A message's name, for people.
     pub(crate) fn doing(provider: &Arc<dyn Provider>, index: u32) -> String {
-        let own = if index == ENDING { "its destructor" } else { "a turn of its own" };
+        let own = match index {
+            ENDING => "its destructor",
+            SAVING => "save",
+            _ => "a turn of its own",
+        };
         provider.contract().name(index).unwrap_or(own).to_owned()
     }
 

@@ -34,7 +34,7 @@ impl Supervised for Handle {
     }
 
     fn revive(&self, instance: Box<dyn Behaviour>) {
-        self.0.revive(instance);
+        self.0.revive(instance, self.0.restart_snapshot().is_none());
     }
 
     fn stop(&self, why: Ending) {
@@ -66,9 +66,9 @@ impl Cell {
         }
     }
 
-    fn revive(self: &Arc<Self>, behaviour: Box<dyn Behaviour>) {
+    /// Goes on with a new instance; one that begins `anew` knows nothing of what the one before had planned.
+    pub(crate) fn revive(self: &Arc<Self>, behaviour: Box<dyn Behaviour>, anew: bool) {
         let provider = self.provider();
-        let anew = self.restart_snapshot().is_none();
         self.extras().ended = None;
         self.lose_record();
         let instance = Instance::new(behaviour, Arc::clone(&provider));
@@ -146,7 +146,7 @@ impl Cell {
 
     /// Its instance is of no use any more. What was recorded ends at once, and so does a message that it panicked on;
     /// what runs the code's destructor may take its time.
-    pub(super) fn discard(self: &Arc<Self>, mut instance: Instance) {
+    pub(crate) fn discard(self: &Arc<Self>, mut instance: Instance) {
         drop(instance.record.take());
         self.shared.executor.dropper.drop(self, instance);
     }

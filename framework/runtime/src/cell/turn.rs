@@ -5,16 +5,13 @@
 //! effects either: its actor is no more, and its name may be another's.
 
 use super::effects::Buffer;
-use super::envelope::{Envelope, Kind, NO_INDEX};
+use super::envelope::{Envelope, Kind, NO_INDEX, SAVING};
 use super::extras::Ended;
 use super::protocol::{Activation, Life, Room, Work};
 use super::record::{Crash, Record};
-use super::slot::Slot;
 use super::supervised::reason;
 use super::{Actor, Cell, Instance, System};
-use crate::config::{Copied, StateRead};
 use crate::dead_letters::{DeadReason, Letter};
-use crate::error::StateError;
 use crate::events::{CrashReport, MessageSeen, StateSeen, What};
 use crate::lease::{Crashed, Lease, Quiesced};
 use crate::ports::guarded;
@@ -49,6 +46,16 @@ impl Cell {
         }
         let (timed, mut first) = (self.counts.times_next(), true);
         while let Some(work) = activation.next_work() {
+            let work = match work {
+                Work::System(System::Read(slot, bytes_max)) => {
+                    watch.turn(SAVING);
+                    if self.read_state(&mut activation, &slot, bytes_max) {
+                        continue;
+                    }
+                    return self.count(&buffer);
+                }
+                work => work,
+            };
             let Some(instance) = activation.instance() else { break };
             let remote = if instance.is_remote { instance.batch() } else { None };
             let after = match (work, remote) {
@@ -242,9 +249,8 @@ impl Cell {
     fn system(self: &Arc<Self>, instance: &mut Instance, message: System, buffer: &mut Buffer<'_>) -> After {
         match message {
             System::Start(why) => return self.first_turn(instance, why, buffer),
-            // Whoever has given up wants nothing to be saved.
-            System::Read(slot, _) if !slot.is_waiting() => {}
-            System::Read(slot, bytes_max) => self.read_state(instance, &slot, bytes_max),
+            // Read before it comes to this: what is read may be lost.
+            System::Read(..) => {}
             System::Flush => self.flush(),
             System::Forget => {
                 let over = |record: &mut Box<Record>| record.outside.is_over() && record.crashed.is_none();
@@ -306,18 +312,6 @@ impl Cell {
                 }
             }
         }
-    }
-
-    fn read_state(&self, instance: &Instance, slot: &Slot<Result<Copied, StateError>>, bytes_max: usize) {
-        let began = self.shared.clock.now();
-        // It only reads: what it fails with, a panic too, leaves the instance as it was.
-        let saved = guarded(|| instance.behaviour.save(bytes_max));
-        let read = saved.map(|bytes| {
-            let (provider, took) = (&instance.provider, self.shared.clock.now().since(began));
-            let state = StateRead { version: provider.version().clone(), schema: provider.schema(), bytes };
-            Copied { state, took }
-        });
-        drop(slot.fill(read.map_err(StateError::Save)));
     }
 
     /// The instance is gone: the cell keeps its mailbox, and its supervisor decides.
@@ -406,7 +400,7 @@ impl Instance {
 }
 
 impl Ended {
-    pub(super) const fn by_crash(reason: String) -> Self {
+    pub(crate) const fn by_crash(reason: String) -> Self {
         Self { exit: Exit::Abnormal, reason }
     }
 

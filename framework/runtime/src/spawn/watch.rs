@@ -3,7 +3,7 @@
 //! A turn writes one word of its own and reads no clock: the watchdog has the clock, and a word that stays the same for
 //! too long is a turn that hangs.
 
-use crate::cell::envelope::ENDING;
+use crate::cell::envelope::{ENDING, SAVING};
 use crate::cell::{Cell, Instance};
 use crate::ports::Digest;
 use crate::speaking::{Speaker, Speaking};
@@ -21,6 +21,8 @@ pub(crate) struct Watch {
     seen: Mutex<Seen>,
     /// The turn waits for the code of somebody else, who has a deadline of his own.
     waits: AtomicBool,
+    /// The cell goes on with another instance: what runs here is no turn of it any more.
+    lost: AtomicBool,
     /// Whose list it is in. As long as this is held no other list has the same address.
     owner: Weak<Watches>,
 }
@@ -88,6 +90,7 @@ impl Watch {
     /// The word first: whoever sees this cell sees that another turn has begun.
     fn begin(&self, cell: &Arc<Cell>, index: u32) {
         self.waits.store(false, Relaxed);
+        self.lost.store(false, Relaxed);
         self.turn(index);
         *self.cell.lock() = Some(Arc::clone(cell));
     }
@@ -121,7 +124,8 @@ impl Watch {
 
     fn runs(&self, cell: &Arc<Cell>) -> Option<u32> {
         let running = self.cell.lock();
-        running.as_ref().filter(|running| Arc::ptr_eq(running, cell)).map(|_| self.word.load(Relaxed) as u32)
+        let running = running.as_ref().filter(|running| Arc::ptr_eq(running, cell) && !self.lost.load(Relaxed));
+        running.map(|_| self.word.load(Relaxed) as u32)
     }
 }
 
@@ -139,6 +143,7 @@ impl Watches {
             cell: Mutex::new(None),
             seen: Mutex::new(Seen { word: 0, since: Instant::now(), reported: None }),
             waits: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
             owner: Arc::downgrade(self),
         });
         self.all.lock().push(Arc::clone(&watch));
@@ -165,6 +170,13 @@ impl Watches {
     /// The artifact whose code hangs in a turn of the cell, if one does.
     pub(crate) fn hangs(&self, cell: &Arc<Cell>) -> Option<Digest> {
         self.all.lock().iter().find_map(|watch| watch.hangs(cell))
+    }
+
+    /// What runs a `save` of this cell is lost to it, and goes on being watched for its code.
+    pub(crate) fn lose(&self, cell: &Arc<Cell>) {
+        for watch in self.all.lock().iter().filter(|watch| watch.runs(cell) == Some(SAVING)) {
+            watch.lost.store(true, Relaxed);
+        }
     }
 
     /// Waits, in a turn of this cell, for the code of somebody else: that is no hang of the cell's own code.

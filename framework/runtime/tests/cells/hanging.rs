@@ -9,6 +9,7 @@ use std::task::{Context, Wake};
 use std::thread;
 use std::time::Duration;
 use teneral_contract::{Addr, AskError, Fingerprint};
+use teneral_runtime::error::CopyError;
 use teneral_runtime::ports::{Body, CallId, Fault, Provider};
 use teneral_runtime::{
     ActorOptions, ActorRef, Begin, EventStream, Intensity, PauseRefused, Quarantined, Seen as Event, Start, StateError,
@@ -348,6 +349,43 @@ fn a_state_that_nobody_waits_for_any_more_is_not_saved() {
     gate.open();
     world.wait(actor.state(GENEROUS)).expect("it is read");
     assert_eq!(saves.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_save_that_hangs_for_a_look_loses_its_instance_to_nobody_but_a_restart_from_something_else() {
+    let world = World::with(SystemClock::new(), |config| {
+        (config.hang_after, config.start_timeout) = (Duration::from_millis(50), Duration::from_millis(500));
+    });
+    let (gate, saves, drops) = (Gate::new(), Arc::new(AtomicBool::new(true)), Gate::new());
+    let _opens = Opens(gate.clone());
+    drops.open();
+    let (holds, hangs, dropped) = (gate.clone(), saves.clone(), drops.clone());
+    let probe = world.probe(1).on_drop(move || dropped.pass()).on_save(move || {
+        if hangs.load(Ordering::SeqCst) {
+            holds.pass();
+        }
+        Ok(())
+    });
+    let actor = world.start("a", &probe.arc());
+    world.put(&actor, 1);
+    let copy = || actor.copy_state(1 << 20, MOMENT).map(drop);
+    eventually("its code is said to hang", || matches!(copy(), Err(CopyError::Hangs(_))));
+    assert_eq!(actor.hangs_in().as_deref(), Some("save"));
+    actor.try_tell(Put { sender: 1, number: 2 }).expect("there is room");
+    let kept = actor.restart(Begin::State).expect_err("its state cannot be had");
+    assert!(kept.text.contains("busy with save"), "{kept}");
+    assert_eq!((actor.hangs_in().as_deref(), actor.info().queued_messages), (Some("save"), 1), "it is as it was");
+    eventually("it is restarted", || actor.restart(Begin::Args).is_ok());
+    assert_eq!((world.seen(&actor).numbers(), actor.hangs_in()), (vec![2], None), "what waited is handled");
+    saves.store(false, Ordering::SeqCst);
+    world.wait(actor.state(GENEROUS)).expect("the new instance is asked");
+    let quarantined = || world.runtime.quarantined(actor.provider().digest()).is_some();
+    assert!(quarantined(), "that code still hangs");
+    gate.open();
+    drops.wait_for(1);
+    eventually("its code has returned", || !quarantined());
+    assert_eq!(world.seen(&actor).numbers(), [2], "what came late is nobody's");
+    assert_eq!(upgrade(&actor, &world.probe(2).arc()).0, 1);
 }
 
 #[test]

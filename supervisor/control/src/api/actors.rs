@@ -35,7 +35,8 @@ pub struct ActorView {
     pub schema: Option<u32>,
     /// Upgrades so far.
     pub generation: u64,
-    /// `running`, `paused`, `suspended`, `stopped`, or `down` for a defined actor that does not run.
+    /// `running`, `hung` for one whose code does not return, `paused`, `suspended`, `stopped`, or `down` for a defined
+    /// actor that does not run.
     pub status: String,
     /// Who paused it, or why it failed; empty otherwise.
     pub detail: String,

@@ -230,7 +230,10 @@ async fn as_it_is(system: &System, actor: ActorRef) -> Result<ActorView, ApiErro
 fn view(actor: &ActorRef, definition: Option<&Definition>, probation: Option<OnProbation>) -> ActorView {
     let info = actor.info();
     let (status, detail) = match info.status {
-        Status::Running => ("running", String::new()),
+        Status::Running => match actor.hangs_in() {
+            Some(doing) => ("hung", format!("in {doing}")),
+            None => ("running", String::new()),
+        },
         Status::Paused { owner } => ("paused", format!("by {owner}")),
         Status::Suspended { reason } => ("suspended", reason),
         Status::Stopped { reason } => ("stopped", reason),

@@ -48,6 +48,29 @@ impl<P: Parts> Activation<'_, P> {
         self.instance.as_mut()
     }
 
+    /// Looks at the instance, for as long as that takes: somebody may lose it meanwhile.
+    ///
+    /// # Errors
+    /// The instance and what was seen: it was lost. The cell has another one, and this activation is over.
+    pub(crate) fn aside<T>(&mut self, look: impl FnOnce(&P::Instance) -> T) -> Result<Option<T>, (P::Instance, T)> {
+        let Some(instance) = self.instance.as_ref() else { return Ok(None) };
+        let mut state = self.cell.state.lock();
+        state.asides += 1;
+        let number = state.asides;
+        state.aside = Some(number);
+        drop(state);
+        let seen = look(instance);
+        if self.cell.state.lock().aside.take_if(|aside| *aside == number).is_some() {
+            return Ok(Some(seen));
+        }
+        // What is left of the batch is another activation's.
+        self.batched = 0;
+        match self.instance.take() {
+            Some(instance) => Err((instance, seen)),
+            None => Ok(None),
+        }
+    }
+
     /// What to do next: the system lane first. `None`: the instance is back in the slot and the activation is over.
     #[inline]
     pub(crate) fn next_work(&mut self) -> Option<Work<P::System, P::User>> {

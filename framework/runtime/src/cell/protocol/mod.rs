@@ -12,7 +12,9 @@
 //!
 //! 1. The instance is in exactly one place: in the slot, with the one activation (`Running`), or lent to the one holder
 //!    of a pause (`lent`). An activation that waits for its turns to come back from elsewhere is parked: it runs, with
-//!    its instance, and has no thread. It moves by value; whoever has it runs it, nobody else can.
+//!    its instance, and has no thread. It moves by value; whoever has it runs it, nobody else can. What an activation
+//!    only looks at ([`Activation::aside`]) may be lost to the cell meanwhile ([`Protocol::lose`]): that activation is
+//!    none any more then, and finds out when its look returns.
 //! 2. `Scheduled` or `Running` if and only if exactly one activation is queued or runs.
 //! 3. At rest is: a pause is asked for, no activation runs, and no first turn is due. Only at rest is a pause granted,
 //!    and while it lasts no user message is handled: it ends by its holder, by [`Protocol::revoke`], by failure or by
@@ -180,6 +182,9 @@ struct State<P: Parts> {
     slot: Option<P::Instance>,
     /// An activation that waits.
     parked: Option<Parked<P::Instance>>,
+    /// An activation that looks at its instance aside, by a number of its own.
+    aside: Option<u64>,
+    asides: u64,
     gate: P::Gate,
     hold: Option<Hold<P::Holder>>,
     leases: u64,
@@ -245,6 +250,8 @@ impl<P: Parts> Protocol<P> {
                 reserved: 0,
                 slot: Some(instance),
                 parked: None,
+                aside: None,
+                asides: 0,
                 gate,
                 hold: None,
                 leases: 0,

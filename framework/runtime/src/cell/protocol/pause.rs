@@ -268,6 +268,23 @@ impl<P: Parts> Protocol<P> {
         if hold.lent { Revoked::Suspended } else { Revoked::Resumed(state.wake()) }
     }
 
+    /// Goes on without the instance that an activation looks at aside: the cell is suspended, and what waits stays.
+    /// Gives out who asked for a pause. `None`: nobody looks at it, or not any more.
+    pub(crate) fn lose(&self) -> Option<Option<P::Holder>> {
+        let mut state = self.state.lock();
+        if state.life != Life::Live || state.aside.take().is_none() {
+            return None;
+        }
+        self.put_back(&mut state);
+        state.run = Run::Idle;
+        state.life = Life::Suspended;
+        let holder = state.hold.take().map(|hold| hold.holder);
+        self.note(&state);
+        drop(state);
+        self.ended.notify_all();
+        Some(holder)
+    }
+
     /// Puts a new instance into a suspended cell and goes on with the turn `first`. Hands out the messages that `keep`
     /// does not keep, and drops what was said to the instance before only: what `stays` does not name.
     ///
