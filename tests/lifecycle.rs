@@ -228,7 +228,7 @@ fn status_says_how_a_host_is_and_waits_for_one() {
     drop(store);
     let served = Served::launched(down.kill(), &["--production"]);
     let said = waiting.wait_with_output().expect("it ends");
-    assert!(said.status.success() && text(&said.stdout).starts_with("status     serving\n"), "{}", text(&said.stdout));
+    assert!(said.status.success() && text(&said.stdout).starts_with("status      serving\n"), "{}", text(&said.stdout));
     let (exit, health) = status(&served);
     assert_eq!((exit, &health["status"]), (Some(0), &json!("serving")), "{health:#}");
     assert_eq!(health["profile"], "production");

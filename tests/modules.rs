@@ -19,6 +19,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(r25_a_module_dies_with_a_host_that_is_killed),
         test(r25_a_module_has_limits_no_environment_and_no_file_of_the_hosts),
         test(what_a_module_wrote_is_read_and_followed_from_one_process_to_the_next),
+        test(why_there_is_no_replay_in_a_process_of_its_own_is_said_and_what_the_kind_declares_as_well),
         test(a_place_that_there_is_not_is_refused_with_its_line),
     ]
 }
@@ -220,6 +221,29 @@ fn what_a_module_wrote_is_read_and_followed_from_one_process_to_the_next() {
     assert_eq!(logs(&["--from", "5"]), whole[5..]);
     let part: Value = serde_json::from_str(&logs(&["--json"])).expect("JSON");
     assert_eq!((&part["text"], &part["next"]), (&json!(whole), &json!(whole.len())), "{part}");
+}
+
+fn why_there_is_no_replay_in_a_process_of_its_own_is_said_and_what_the_kind_declares_as_well() {
+    let served = served(&["probe"]);
+    served.push(&["probe-v1", "probe-v2"]);
+    let start = r#"{"trap": {"step": "", "how": ""}}"#;
+    served.says(&["actor", "start", "probe/a", start, "--version", "1.0.0"]);
+    let bounds = ["--probation", "1h", "--max-pause", "60s", "--trial-timeout", "60s"];
+    let why = "the kind runs in a process of its own, where nothing is done anew";
+    let plan = served.says(&[&["upgrade", "plan", "probe", "--to", "2.0.0"], &bounds[..]].concat());
+    assert!(plan.contains(&format!("\n  no replay: {why}\n  downgrade: ")), "{plan}");
+    served.says(&[&["upgrade", "apply", "probe", "--to", "2.0.0"], &bounds[..]].concat());
+    let status = served.says(&["upgrade", "status"]);
+    assert!(status.contains(&format!("\n  nothing is kept for a replay: {why}\n")), "{status}");
+    let kind = served.says(&["kind", "show", "probe"]);
+    let declared =
+        "\n  deterministic: yes, but it runs in a process of its own, where there is no way back by replay\n";
+    assert!(kind.contains(declared), "{kind}");
+    let shown = served.json(&["kind", "show", "probe"]);
+    let (place, declared) = (&shown["place"], &shown["versions"][0]["deterministic"]);
+    assert_eq!((place, declared), (&json!("process"), &json!(true)), "{shown:#}");
+    let artifact = served.json(&["artifact", "inspect", "probe", "1.0.0"]);
+    assert_eq!(artifact["manifest"]["deterministic"], true);
 }
 
 fn a_place_that_there_is_not_is_refused_with_its_line() {

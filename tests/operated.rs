@@ -267,8 +267,9 @@ fn a_watch_of_nobody_is_refused_with_the_nearest_names() {
 fn a_watch_ends_with_4_when_its_time_is_over() {
     let served = counting(&["counter/a"]);
     for watch in [&["actor", "watch", "counter/a"][..], &["actor", "list", "-w"], &["upgrade", "status", "-w"]] {
-        let said = served.refuses(4, "CLI-TIMEOUT", &[watch, &["--timeout", "300ms"]].concat());
-        assert!(said.contains("the watch is over after 300ms"), "{said}");
+        // So long that it has begun by then, however busy the machine is.
+        let said = served.refuses(4, "CLI-TIMEOUT", &[watch, &["--timeout", "3s"]].concat());
+        assert!(said.contains("the watch is over after 3s"), "{said}");
     }
 }
 

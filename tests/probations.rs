@@ -13,26 +13,30 @@ pub(crate) fn tests() -> Vec<Test> {
         test(i9_one_sees_who_is_on_probation_for_which_upgrade_how_long_yet_and_which_version_is_the_default),
         test(i11_the_instance_before_keeps_its_library_and_its_artifact_while_somebody_may_go_back_to_it),
         test(u44_who_was_on_probation_comes_back_on_the_version_that_wrote_its_state_when_its_host_is_killed),
+        test(who_went_back_by_hand_after_the_host_had_ended_is_not_told_to_make_it_final),
         test(u44_what_is_final_outlives_the_host_and_a_probation_does_not),
         test(u44_who_was_being_taken_back_when_the_host_was_killed_is_where_it_was_and_no_slip_undoes_it),
         test(f38_apply_that_waits_ends_with_1_when_its_version_was_taken_back_and_the_host_remembers_that),
         test(apply_that_waits_ends_well_when_its_version_has_passed),
         test(who_tries_a_version_again_that_was_taken_back_is_told_so_until_it_has_stayed),
         test(an_upgrade_is_taken_back_by_order_and_the_log_the_audit_and_the_journal_say_so),
+        test(the_log_says_how_a_probation_began_and_ended_and_why_to_people_and_to_programs),
         test(who_fails_and_is_not_taken_back_is_shown_with_orders_to_paste),
+        test(who_hangs_is_shown_with_the_ways_that_work_and_is_final_only_when_it_has_returned),
         test(what_the_version_before_wants_sent_is_listed_sent_and_dropped),
         test(a_plan_says_which_ways_back_there_will_be_and_where_the_point_of_no_return_lies),
         test(a_way_down_that_nobody_has_seen_keep_all_is_not_taken_by_itself),
         test(a_host_puts_versions_on_probation_where_its_configuration_says_so_and_a_command_says_more),
         test(who_could_not_be_taken_back_is_not_let_go_by_hand_and_it_is_said_what_lets_it_go),
+        test(waiting_messages_that_a_rollback_would_lose_are_named_and_given_up_by_order_only),
         test(what_cannot_be_decided_is_refused_with_what_to_do),
     ]
 }
 
 const START: &str = r#"{"trap": {"step": "", "how": ""}}"#;
 
-/// Bounds that a slow machine comes nowhere near.
-const PATIENT: [&str; 4] = ["--max-pause", "60s", "--trial-timeout", "60s"];
+/// Bounds that a slow machine comes nowhere near; and a way back whose end is written is waited for.
+const PATIENT: [&str; 6] = ["--max-pause", "60s", "--trial-timeout", "60s", "--queue-timeout", "60s"];
 
 /// `probe/a` on 1.0.0, which has handled ten notes.
 fn probing() -> Served {
@@ -100,14 +104,14 @@ fn i9_one_sees_who_is_on_probation_for_which_upgrade_how_long_yet_and_which_vers
     start(&served, "probe/b");
     served.says(&["kind", "set-default", "probe", "1.0.0"]);
     let nobody = served.says(&["status"]);
-    assert!(nobody.contains("\nprobation  0\n") && !nobody.contains("on probation"), "{nobody}");
+    assert!(nobody.contains("\nprobation   0\n") && !nobody.contains("on probation"), "{nobody}");
     let (id, _) = on_probation(&served, &["--probation", "1h", "--probation-messages", "1000"]);
     let line = format!("1 on probation\n  probe/a: 2.0.0 for {id}, ");
     for look in [&["actor", "list"][..], &["kind", "list"], &["status"]] {
         let said = served.says(look);
-        let (_, yet) = said.split_once(&line).unwrap_or_else(|| panic!("{look:?}: {said}"));
-        assert!(yet.starts_with("59m ") || yet.starts_with("1h "), "{look:?}: {said}");
-        assert!(yet.lines().next().is_some_and(|yet| yet.ends_with(" messages yet")), "{look:?}: {said}");
+        let (_, left) = said.split_once(&line).unwrap_or_else(|| panic!("{look:?}: {said}"));
+        assert!(left.starts_with("59m ") || left.starts_with("1h "), "{look:?}: {said}");
+        assert!(left.lines().next().is_some_and(|left| left.ends_with(" messages left")), "{look:?}: {said}");
     }
     let actors = served.json(&["actor", "list"]);
     let of = |at: usize| (&actors[at]["actor"], &actors[at]["default"], &actors[at]["probation"]["upgrade"]);
@@ -168,7 +172,11 @@ fn u44_who_was_on_probation_comes_back_on_the_version_that_wrote_its_state_when_
     let end = over(&served, &id);
     assert_eq!((&end["how"], &end["at"]), (&json!("host_ended"), &Value::Null), "{end}");
     let said = served.says(&["upgrade", "status", &id]);
-    assert!(said.contains("\nprobe/a: its probation ended with the host"), "{said}");
+    let ways = format!(
+        "\nprobe/a: its probation ended with the host\n  final:  teneral upgrade finalise {id}\n  back:   \
+         teneral upgrade apply probe/a --to 1.0.0 --allow-downgrade\n"
+    );
+    assert!(said.contains(&ways), "{said}");
     assert!(served.says(&["upgrade", "log"]).contains("  1 committed, 1 ended with the host  "));
     assert_eq!(served.json(&["status"])["on_probation"], 0);
     let said = served.refuses(1, "UPG-PROBATION", &["upgrade", "rollback", &id]);
@@ -178,6 +186,22 @@ fn u44_who_was_on_probation_comes_back_on_the_version_that_wrote_its_state_when_
     assert_eq!(over(&served, &id)["how"], "finalised");
     served.says(&["actor", "start", "probe/b", START]);
     assert_eq!(runs(&served, "probe/b"), json!(["2.0.0", "2.0.0", "2.0.0"]));
+}
+
+fn who_went_back_by_hand_after_the_host_had_ended_is_not_told_to_make_it_final() {
+    let served = probing();
+    let (id, _) = on_probation(&served, &["--probation", "1h"]);
+    let served = Served::at(served.kill(), &[]);
+    let said = served.says(&["upgrade", "status", &id]);
+    let back = said.lines().find_map(|line| line.strip_prefix("  back:   teneral ")).expect("a way back");
+    served.says(&[&back.split(' ').collect::<Vec<_>>()[..], &PATIENT].concat());
+    assert_eq!(runs(&served, "probe/a"), json!(["1.0.0", "1.0.0", null]));
+    assert_eq!(over(&served, &id)["how"], "superseded");
+    let said = served.says(&["upgrade", "status", &id]);
+    assert!(said.contains("\nprobe/a: its probation ended with the host, and it runs 1.0.0 by now\n"), "{said}");
+    assert!(!said.contains("finalise") && !said.contains("--allow-downgrade"), "{said}");
+    assert!(served.says(&["upgrade", "log"]).contains("  1 committed, 1 moved on  "));
+    served.refuses(1, "UPG-PROBATION", &["upgrade", "finalise", &id]);
 }
 
 fn u44_what_is_final_outlives_the_host_and_a_probation_does_not() {
@@ -207,7 +231,8 @@ fn u44_who_was_being_taken_back_when_the_host_was_killed_is_where_it_was_and_no_
     let mut asking = served.command(&["upgrade", "rollback", &id, "--reason", "wrong totals"]);
     let mut asking = asking.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
     until("the second one is at work", || hold.with_extension("reached").exists());
-    until("the first one is back", || runs(&served, first)[0] == "1.0.0");
+    // Written down, which is after it runs it.
+    assert_eq!(over(&served, &id)["how"], "rolled_back");
     let served = Served::at(served.kill(), &[]);
     asking.wait().expect("it ends with its host");
     assert_eq!(
@@ -218,13 +243,13 @@ fn u44_who_was_being_taken_back_when_the_host_was_killed_is_where_it_was_and_no_
     let log = served.json(&["upgrade", "log"]);
     let by = &log[0]["id"];
     assert_eq!((&log[0]["status"], &log[0]["rolls_back"]), (&json!("cut off"), &json!(id)), "{log:#}");
-    let over = |actor: &str| {
+    let ended = |actor: &str| {
         let ends = view["probation"]["over"].as_array().expect("a list");
         let end = ends.iter().find(|end| end["actor"] == actor).expect("an end");
         [end["how"].clone(), end["by"].clone()]
     };
-    assert_eq!(over(first), [json!("rolled_back"), by.clone()], "{view:#}");
-    assert_eq!(over(second), [json!("host_ended"), by.clone()], "{view:#}");
+    assert_eq!(ended(first), [json!("rolled_back"), by.clone()], "{view:#}");
+    assert_eq!(ended(second), [json!("host_ended"), by.clone()], "{view:#}");
     let said = served.says(&["upgrade", "status", &id]);
     assert!(
         said.contains(&format!("{second}: its probation ended with the host while {} was", by.as_str().unwrap_or(""))),
@@ -346,6 +371,39 @@ fn an_upgrade_is_taken_back_by_order_and_the_log_the_audit_and_the_journal_say_s
     assert_eq!(served.json(&["kind", "list"])[0]["default"], Value::Null);
 }
 
+fn the_log_says_how_a_probation_began_and_ended_and_why_to_people_and_to_programs() {
+    for format in ["text", "json"] {
+        let desk = TempDir::with_prefix("teneral-probations-").expect("a temporary directory");
+        fs::write(desk.path().join("teneral.toml"), format!("log.format = \"{format}\"\n")).expect("it is ours");
+        let served = Served::at(desk, &[]);
+        served.push(&["probe-v1", "probe-v2"]);
+        start(&served, "probe/a");
+        let (first, _) = on_probation(&served, &["--probation", "1h"]);
+        served.says(&["upgrade", "rollback", &first, "--reason", "wrong totals"]);
+        let (second, _) = on_probation(&served, &["--probation", "1h"]);
+        go_wrong(&served, 25);
+        over(&served, &second);
+        let (third, _) = on_probation(&served, &["--probation", "1h"]);
+        served.says(&["upgrade", "finalise", &third, "--reason", "looks good"]);
+        let log = served.log();
+        let says = |message: &str, upgrade: Option<&str>, level: &str, why: &str| {
+            let mut lines = log.lines().filter(|line| line.contains(message) && line.contains(level));
+            let found = lines.any(|line| upgrade.is_none_or(|id| line.contains(id)) && line.contains(why));
+            assert!(found, "{format}: {level} {message}, {upgrade:?}, {why}: {log}");
+        };
+        for id in [&first, &second, &third] {
+            says("on probation", Some(id), "INFO", "probe/a");
+        }
+        says("taken back", Some(&first), "WARN", "wrong totals");
+        says("taken back", Some(&second), "WARN", " turns failed, of ");
+        says("passed its probation", Some(&third), "INFO", ": looks good");
+        says("new actors of the kind get this version", None, "INFO", "2.0.0");
+        assert_eq!(log.matches("taken back").count(), 2, "each once: {log}");
+        let mut lines = log.lines().filter(|line| line.contains("probe/a"));
+        assert!(lines.all(|line| line.starts_with('{') == (format == "json")), "{log}");
+    }
+}
+
 fn who_fails_and_is_not_taken_back_is_shown_with_orders_to_paste() {
     let served = probing();
     let child = waiting(&served, &["--probation", "1h", "--rollback", "never"]);
@@ -368,6 +426,50 @@ fn who_fails_and_is_not_taken_back_is_shown_with_orders_to_paste() {
     assert_eq!(notes.matches("1: did well").count(), 25, "{notes}");
     // Whoever waits does so for as long as it is told to, and the probation goes on.
     served.refuses(4, "CLI-TIMEOUT", &apply(&["--wait", "--probation", "1h", "--timeout", "2s"]));
+}
+
+fn who_hangs_is_shown_with_the_ways_that_work_and_is_final_only_when_it_has_returned() {
+    let served = probing();
+    let hang = |file: &str| {
+        let hold = served.desk.path().join(file);
+        let how = format!("hang {}", hold.display());
+        tell(&served, "probe/a", &json!({ "OnlyUnder": { "version": 1, "how": how } }));
+        until("it is found out", || served.says(&["upgrade", "status"]).contains("\nprobe/a: fails it: "));
+        hold
+    };
+    let never = ["--probation", "1h", "--rollback", "never"];
+    let (id, _) = on_probation(&served, &never);
+    let hold = hang("returns");
+    let finalise = ["upgrade", "finalise", &id];
+    let said = served.refuses(1, "UPG-QUARANTINED", &finalise);
+    let back = format!("teneral upgrade rollback {id} probe/a");
+    assert!(said.contains("probe 2.0.0 is in quarantine: probe/a hung in Do\n"), "{said}");
+    assert!(said.contains("  now:   nothing is final; who is on probation is so still\n"), "{said}");
+    assert!(said.contains(&format!("  hint:  take it back: {back}; or, ")), "{said}");
+    assert!(said.contains(": teneral artifact pardon probe 2.0.0 --reason "), "{said}");
+    // It is over: what it did is as good as it is.
+    fs::write(hold, "").expect("it is ours");
+    until("it has returned", || {
+        served.json(&["upgrade", "status", &id])["probation"]["on"][0]["quarantined"].is_null()
+    });
+    served.says(&finalise);
+    let down = ["upgrade", "apply", "probe/a", "--to", "1.0.0", "--allow-downgrade"];
+    served.says(&[&down[..], &PATIENT].concat());
+    // What is shown while it hangs works while it hangs.
+    let (id, _) = on_probation(&served, &never);
+    let hold = hang("returns-too-late");
+    let shown = served.says(&["upgrade", "status", &id]);
+    assert!(shown.contains("\nprobe/a: fails it: a turn does not return\n"), "{shown}");
+    assert!(shown.contains("\n  back by replay, restore; none of them by itself\n"), "{shown}");
+    assert!(shown.contains("\n  2.0.0 is in quarantine and cannot be made final until that is over: "), "{shown}");
+    assert!(!shown.contains("teneral upgrade finalise"), "{shown}");
+    let hint = shown.lines().find_map(|line| line.strip_prefix("  hint: teneral ")).expect("a hint");
+    served.says(&hint.split(' ').collect::<Vec<_>>());
+    assert_eq!(runs(&served, "probe/a")[0], "1.0.0");
+    let notes = || seen(&served, "probe/a")["notes"].to_string();
+    assert_eq!(notes().matches(": did well").count(), 1, "{}", notes());
+    assert!(!hold.exists(), "all the while it hung");
+    fs::write(hold, "").expect("it is ours");
 }
 
 fn what_the_version_before_wants_sent_is_listed_sent_and_dropped() {
@@ -436,6 +538,13 @@ point of no return: the end of the probation, which makes 2.0.0 the default; fro
     assert!(said.contains("the probation lasts 501 messages and keeps 500 of them: before its end "), "{said}");
     let said = plan(&["--probation", "30s", "--rollback", "never"]);
     assert!(said.contains("; if it fails, it stays until somebody decides\n"), "{said}");
+    assert!(!said.contains("no replay: "), "{said}");
+    // Of a kind that does not declare it.
+    served.push(&["counter-v1", "counter-v2"]);
+    served.says(&["actor", "start", "counter/a", r#"{"total": 5}"#, "--version", "1.0.0"]);
+    let of_counter = [&["upgrade", "plan", "counter", "--to", "2.0.0", "--probation", "30s"], &PATIENT[..]].concat();
+    let said = served.says(&of_counter);
+    assert!(said.contains("\n  no replay: the kind is not declared deterministic\n  downgrade: "), "{said}");
     let said = plan(&[]);
     let point = "\npoint of no return: the commit; from then on back only by an upgrade to 1.0.0 (downgrade)\n";
     assert!(said.contains(point) && !said.contains("probation"), "{said}");
@@ -540,6 +649,34 @@ fn who_could_not_be_taken_back_is_not_let_go_by_hand_and_it_is_said_what_lets_it
     assert!(!held());
     // Who is held by nobody goes on.
     served.says(&["actor", "resume", "probe/a"]);
+}
+
+fn waiting_messages_that_a_rollback_would_lose_are_named_and_given_up_by_order_only() {
+    let served = probing();
+    let (id, _) = on_probation(&served, &["--probation", "1h"]);
+    // 2.0.0 panics, and a message waits that only it knows.
+    served.says(&["actor", "pause", "probe/a"]);
+    tell(&served, "probe/a", &json!({ "OnlyUnder": { "version": 1, "how": "panic" } }));
+    served.says(&["actor", "tell", "probe/a", "Fresh", "{}"]);
+    served.says(&["actor", "resume", "probe/a"]);
+    let on = || served.json(&["upgrade", "status", &id])["probation"]["on"][0].clone();
+    until("it is left to an operator", || on()["phase"] == "sick");
+    let lost = "waiting messages have no path to 1.0.0: 1 in the mailbox: message Fresh is unknown to 1.0.0";
+    let said = served.says(&["upgrade", "status", &id]);
+    assert!(said.contains(&format!("; it is not taken back by itself: [UPG-CONTRACT] {lost}\n")), "{said}");
+    assert!(said.contains("; none of them by itself\n"), "{said}");
+    let rollback = ["upgrade", "rollback", &id];
+    let said = served.refuses(1, "UPG-CONTRACT", &rollback);
+    assert!(said.contains(&lost.replace("1.0.0: 1", "probe 1.0.0: 1")), "{said}");
+    assert!(said.contains("; or give them up: --allow-dead-letters\n"), "{said}");
+    assert_eq!(on()["phase"], "sick", "nothing has begun");
+    let said = served.says(&[&rollback[..], &["--allow-dead-letters"]].concat());
+    assert!(said.contains("; 1 more had no way to 1.0.0 and became dead letters\n"), "{said}");
+    assert!(said.contains("message Fresh is unknown to 1.0.0: they become dead letters\n"), "{said}");
+    let said = served.says(&["upgrade", "status"]);
+    assert!(said.contains("\nprobe/a: 1 message had no way to 1.0.0 and is a dead letter: "), "{said}");
+    assert_eq!(served.json(&["dead-letter", "list"])[0]["message"], "Fresh");
+    assert!(seen(&served, "probe/a")["notes"].to_string().contains("1: did well"));
 }
 
 fn what_cannot_be_decided_is_refused_with_what_to_do() {

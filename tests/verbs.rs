@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
+use tempfile::TempDir;
 use teneral_store::{EmbeddedStore, Quarantined, Store};
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -15,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(e3_a_request_has_a_name_of_at_most_128_bytes),
         test(the_latest_upgrades_are_listed_in_pages_newest_first),
         test(a_plan_is_a_table_of_its_steps),
+        test(a_plan_has_a_reason_which_its_journal_has_unless_another_one_is_said),
         test(e4_another_operator_sees_what_is_left_of_an_upgrade_and_goes_on_with_it),
         test(r21_a_caller_that_is_refused_in_the_middle_of_a_large_body_hears_why),
         test(who_runs_code_of_a_key_that_is_trusted_no_longer_is_named),
@@ -31,6 +33,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(whoever_says_it_wrong_hears_what_would_be_right),
         test(r8_lost_high_water_marks_are_accepted_when_they_were_shown_and_for_a_reason),
         test(a_quarantine_ends_with_an_operators_word),
+        test(who_hangs_and_which_version_is_in_quarantine_is_seen_at_a_glance),
         test(a_dead_letter_is_sent_again_through_the_contract_of_today_or_dropped),
         test(a_verb_is_for_one_actor_or_for_all_of_a_kind),
         test(a_command_waits_for_its_host_as_long_as_it_is_told_to),
@@ -130,7 +133,8 @@ fn a_kind_is_shown_with_what_each_version_understands() {
     let (_, one) = one.split_once("\ncounter 1.0.0\n").expect("the first version");
     assert_eq!(
         words(one),
-        "loaded, held by 1 actor starts from {total: i64} state schema 1 {total: i64} tell Add {amount: u32} \
+        "loaded, held by 1 actor deterministic: no, so there is no way back by replay \
+         starts from {total: i64} state schema 1 {total: i64} tell Add {amount: u32} \
          ask Get {} -> {total: i64}"
     );
     let two = words(two);
@@ -145,6 +149,7 @@ fn a_kind_is_shown_with_what_each_version_understands() {
         { "name": "Get", "body": { "struct": [] }, "reply": { "struct": [["total", "i64"]] } },
     ]);
     assert_eq!((&first["messages"], &first["refused"]), (&messages, &Value::Null), "{first:#}");
+    assert_eq!((&first["deterministic"], &shown["place"]), (&json!(false), &json!("in-process")));
     // Whoever is not trusted any more is not loaded, and can be read still.
     let key = served.json(&["key", "list"])[0]["id"].as_str().expect("an id").to_owned();
     served.says(&["key", "distrust", &key]);
@@ -165,7 +170,8 @@ fn an_artifact_of_the_store_says_of_itself_what_its_file_does() {
     assert_eq!(served.json(&["artifact", "inspect", digest]), stored);
     let said = served.says(&["artifact", "inspect", "counter", "1.0.0"]);
     let words: Vec<&str> = said.split_whitespace().collect();
-    for line in ["tell Add {amount: u32}", "ask Get {} -> {total: i64}", "starts from {total: i64}"] {
+    for line in ["tell Add {amount: u32}", "ask Get {} -> {total: i64}", "starts from {total: i64}", "deterministic no"]
+    {
         assert!(words.join(" ").contains(line), "{line}: {said}");
     }
     assert!(served.refuses(2, "SYS-VERSION", &["artifact", "inspect", "counter", "1.0.1"]).contains("1.0.0"));
@@ -275,6 +281,47 @@ fn a_quarantine_ends_with_an_operators_word() {
     assert_eq!(served.json(&["audit", "list", "--limit", "2"])[1]["reason"], "the disk hung");
 }
 
+fn who_hangs_and_which_version_is_in_quarantine_is_seen_at_a_glance() {
+    let desk = TempDir::with_prefix("teneral-verbs-").expect("a temporary directory");
+    fs::write(desk.path().join("teneral.toml"), "[limits]\nhang_after = \"1s\"\n").expect("it is ours");
+    let served = Served::at(desk, &[]);
+    served.push(&["probe-v1", "probe-v2"]);
+    let well = served.says(&["status"]);
+    assert!(well.contains("\nhung        0\nquarantine  0\n") && !well.contains("hint"), "{well}");
+    let hold = served.busy_probe();
+    until("it is seen to hang", || served.json(&["status"])["hung"] != json!([]));
+    let health = served.json(&["status"]);
+    assert_eq!(health["hung"], json!([{ "actor": "probe/a", "version": "1.0.0" }]));
+    let one = &health["quarantined"][0];
+    assert_eq!((&one["kind"], &one["version"]), (&json!("probe"), &json!("1.0.0")), "{health:#}");
+    let why = one["why"].as_str().expect("a reason");
+    let hung = "1 hung\n  probe/a: a turn of 1.0.0 does not return\n    hint: wait for it, or cut it off and forget \
+                it: teneral actor stop probe/a\n";
+    let quarantined = format!(
+        "1 in quarantine\n  probe 1.0.0: {why}\n    hint: push a mended version; if its code is not to blame: teneral \
+         artifact pardon probe 1.0.0\n"
+    );
+    for look in [&["status"][..], &["kind", "list"]] {
+        let said = served.says(look);
+        assert!(said.ends_with(&format!("{hung}{quarantined}")), "{look:?}: {said}");
+    }
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let kinds = words(&served.says(&["kind", "list"]));
+    let row = "KIND DEFAULT VERSIONS RUNNING DOWN HUNG QUARANTINE probe - 1.0.0, 2.0.0 1 on 1.0.0 0 1 1.0.0 ";
+    assert!(kinds.starts_with(row), "{kinds}");
+    let kind = served.json(&["kind", "list"])[0].clone();
+    assert_eq!((&kind["hung"], &kind["quarantined"]), (&health["hung"], &health["quarantined"]));
+    let said = served.says(&["artifact", "list"]);
+    assert!(said.ends_with(&quarantined), "{said}");
+    let listed = served.json(&["artifact", "list"]);
+    let of = |at: usize| (&listed[at]["version"], &listed[at]["quarantined"]);
+    assert_eq!([of(0), of(1)], [(&json!("1.0.0"), &json!(why)), (&json!("2.0.0"), &Value::Null)], "{listed:#}");
+    // It was slow, and does not hang.
+    fs::write(hold, "").expect("it is ours");
+    until("it is over", || served.json(&["status"])["quarantined"] == json!([]));
+    assert_eq!(served.json(&["kind", "list"])[0]["hung"], json!([]));
+}
+
 fn a_plan_is_a_table_of_its_steps() {
     let served = counting();
     served.says(&["actor", "start", "counter/b", r#"{"total": 0}"#, "--version", "2.0.0"]);
@@ -292,6 +339,22 @@ point of no return: the commit; from then on back only by an upgrade to 1.0.0 (d
     let plan = served.says(&["upgrade", "plan", "counter", "--to", "2.0.0"]);
     assert!(plan.starts_with(head) && plan.ends_with(tail), "{plan}");
     assert!(served.says(&["upgrade", "plan", "counter/b", "--to", "2.0.0"]).ends_with("\nnothing to do\n"));
+    // Back from a downgrade the way leads up.
+    let down = ["upgrade", "plan", "counter/b", "--to", "1.0.0", "--allow-downgrade", "--probation", "1h"];
+    let down = served.says(&down);
+    assert!(down.contains("\ncounter/b: after the commit the way from 1.0.0 up to 2.0.0 "), "{down}");
+    assert!(down.contains("\n  downgrade: 2.0.0 migrates the state of 1.0.0, which "), "{down}");
+}
+
+fn a_plan_has_a_reason_which_its_journal_has_unless_another_one_is_said() {
+    let served = counting();
+    let plan = ["upgrade", "plan", "counter", "--to", "2.0.0", "--reason", "friday", "--max-pause", "60s", "--json"];
+    fs::write(served.desk.path().join("plan.json"), served.says(&plan)).expect("it is ours");
+    served.says(&["upgrade", "apply", "--plan", "plan.json"]);
+    assert_eq!(served.json(&["upgrade", "log"])[0]["why"], "friday");
+    // Who is there already was asked to go there all the same.
+    served.says(&["upgrade", "apply", "counter", "--to", "2.0.0"]);
+    assert_eq!(served.json(&["upgrade", "log"])[0]["to"], json!(["2.0.0"]));
 }
 
 fn e4_another_operator_sees_what_is_left_of_an_upgrade_and_goes_on_with_it() {

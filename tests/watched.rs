@@ -427,7 +427,7 @@ fn an_upgrade_that_is_watched_ends_with_its_outcome() {
     let (ended, said, lines) = watching.end();
     assert_eq!(ended.code(), Some(0), "{said}");
     assert!(lines.iter().any(|line| line.contains("commit done")), "{lines:?}");
-    assert!(lines.last().is_some_and(|line| line.contains("1 of 1 actors are there")), "{lines:?}");
+    assert!(lines.last().is_some_and(|line| line.contains("1 of 1 actor is there")), "{lines:?}");
     assert!(command.wait().expect("it ends").success());
     // One that is over is shown, and that is all.
     served.says(&["upgrade", "status", &id, "--watch"]);
@@ -442,7 +442,7 @@ fn an_upgrade_that_takes_a_while_says_how_far_it_is_and_json_stays_json() {
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary runs");
     let mut progress = BufReader::new(child.stderr.take().expect("it is piped")).lines().map_while(Result::ok);
     let begun = progress.next().expect("it takes a while");
-    assert!(begun.contains("of 1 actors begins, asked for by "), "{begun}");
+    assert!(begun.contains("of 1 actor begins, asked for by "), "{begun}");
     fs::write(&hold, "").expect("it is ours");
     let rest: Vec<String> = progress.collect();
     assert!(rest.iter().any(|line| line.contains("load done in")), "{rest:?}");

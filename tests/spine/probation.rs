@@ -8,7 +8,7 @@ use std::time::Duration;
 use teneral::runtime::{EventStream, Seen, Status, What};
 use teneral::store::{Entry, StepResult};
 use teneral::upgrade::report::Now;
-use teneral::upgrade::{Lossy, Outcome, Phase};
+use teneral::upgrade::{Lossy, Outcome, PathlessPolicy, Phase};
 use teneral::{ActorRef, OnProbation, Probation, Report, Rollback, UpgradeOptions, Watch, WayBack};
 
 pub(super) fn tests() -> Vec<Test> {
@@ -17,6 +17,8 @@ pub(super) fn tests() -> Vec<Test> {
             test(f38_a_version_that_fails_more_often_than_the_one_before_is_taken_back_and_the_work_kept),
             test(f38_a_version_that_is_slower_than_the_one_before_is_taken_back_and_the_work_kept),
             test(f38_a_version_that_panics_is_taken_back_and_the_message_that_it_panicked_on_is_handled),
+            test(f38_a_version_that_hangs_is_taken_back_while_its_turn_hangs_and_that_message_is_handled),
+            test(f38_a_version_that_hangs_where_nothing_was_kept_hangs_until_somebody_decides),
             test(f38_past_the_bound_of_what_is_kept_a_version_goes_back_by_downgrade),
             test(f38_a_version_that_panics_where_nothing_was_kept_waits_for_whoever_decides),
             test(f36_a_way_back_that_fails_leaves_the_actor_paused_with_all_it_has_until_somebody_decides),
@@ -29,7 +31,6 @@ pub(super) fn tests() -> Vec<Test> {
     let mut tests = claims();
     tests.extend(over_the_socket(claims()));
     tests.extend([
-        test(a_turn_that_hangs_on_probation_is_waited_for_and_its_version_taken_back),
         test(what_the_version_before_wants_sent_is_held_and_sent_or_dropped_by_order),
         test(restore_gives_up_what_came_since_the_commit_and_nothing_else),
         test(a_host_that_is_closed_keeps_the_state_of_actors_on_probation_and_of_those_that_are_held),
@@ -91,7 +92,7 @@ impl Stage {
 
     fn roll_back(&self, way: Option<WayBack>) -> Result<Vec<Report>, teneral::SystemError> {
         let (id, asked) = (&self.report.id, ("me", "because"));
-        self.house.block_on(self.house.system.roll_back(id, way, &[], asked))
+        self.house.block_on(self.house.system.roll_back(id, (way, PathlessPolicy::Refuse), &[], asked))
     }
 
     /// The journal of the upgrade that took it back, when it is written.
@@ -275,9 +276,12 @@ fn f36_an_upgrade_of_an_actor_on_probation_ends_it_and_one_during_its_way_back_i
     act(&stage.house, &stage.actor, Act::OnlyUnder { version: 2, how });
     assert_eq!(seen(&stage.house, &stage.actor).version, 2, "the new one has done it");
     let (system, id) = (stage.house.system.clone(), stage.report.id.clone());
-    let back = stage
-        .house
-        .spawn(async move { system.roll_back(&id, Some(WayBack::Replay), &[], ("me", "")).await.expect("it begins") });
+    let back = stage.house.spawn(async move {
+        system
+            .roll_back(&id, (Some(WayBack::Replay), PathlessPolicy::Refuse), &[], ("me", ""))
+            .await
+            .expect("it begins")
+    });
     until("the version before is at work", || hold.reached());
     let refused = stage.house.refused("probe/a", "3.0.0");
     assert_eq!(refused.0, "UPG-RUNNING");
@@ -335,19 +339,50 @@ fn s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_the_supervisor_decide
     assert_eq!((seen.version, seen.log.len()), (1, 30));
 }
 
-fn a_turn_that_hangs_on_probation_is_waited_for_and_its_version_taken_back() {
+fn f38_a_version_that_hangs_is_taken_back_while_its_turn_hangs_and_that_message_is_handled() {
     let mut stage = Stage::with(Watch::new(LONG));
-    stage.note();
+    let digest = stage.actor.info().digest;
+    let runtime = stage.house.system.runtime().clone();
+    (0..5).for_each(|_| stage.note());
     let hold = Hold::new(&stage.house);
     act(&stage.house, &stage.actor, worse(&format!("hang {}", hold.path())));
-    let digest = stage.actor.info().digest;
-    until("it is found out", || stage.house.system.runtime().quarantined(digest).is_some());
-    until("it is being taken back", || {
-        stage.probation().is_some_and(|on| matches!(on.phase, Phase::RollingBack { .. }))
-    });
-    stage.note();
-    drop(hold);
+    (0..5).for_each(|_| stage.note());
     stage.is_back();
+    let did = |stage: &Stage| probe::notes_with(&stage.house, &stage.actor, "did well");
+    assert_eq!(did(&stage), ["1: did well"]);
+    assert_eq!(stage.actor.info().restarts, 0, "its supervisor never heard of it");
+    let journal = stage.rollback();
+    let Some(Entry::Begin(begin)) = journal.first() else { panic!("{journal:?}") };
+    assert!(begin.who == "probation" && begin.why.ends_with(": a turn does not return"), "{begin:?}");
+    // It returns one day, and nothing comes of it.
+    assert!(runtime.quarantined(digest).is_some());
+    drop(hold);
+    until("it has returned", || runtime.quarantined(digest).is_none());
+    stage.note();
+    stage.is_back();
+    assert_eq!((did(&stage), stage.actor.info().restarts), (vec!["1: did well".to_owned()], 0));
+}
+
+fn f38_a_version_that_hangs_where_nothing_was_kept_hangs_until_somebody_decides() {
+    let mut stage = Stage::with(Watch { keep_messages: 10, ..Watch::new(LONG) });
+    (0..30).for_each(|_| stage.note());
+    until("they are handled", || stage.actor.figures().handled >= 30);
+    let (digest, hold) = (stage.actor.info().digest, Hold::new(&stage.house));
+    act(&stage.house, &stage.actor, worse(&format!("hang {}", hold.path())));
+    until("it is said to be sick", || stage.probation().is_some_and(|on| matches!(on.phase, Phase::Sick { .. })));
+    let on = stage.probation().expect("it is on probation");
+    assert_eq!((on.ways, on.automatic), (vec![WayBack::Restore], None), "what hangs writes no state");
+    assert!(on.quarantined.is_some_and(|why| why.contains("probe/a hung in Do")));
+    let finalise = || stage.house.block_on(stage.house.system.finalise(&stage.report.id, &[], "me"));
+    let refused = finalise().expect_err("nobody could be started on it");
+    assert_eq!(refused.code(), "UPG-QUARANTINED");
+    assert_eq!(stage.roll_back(None).expect_err("it would give up work").code(), "UPG-NO-WAY-BACK");
+    let reports = stage.roll_back(Some(WayBack::Restore)).expect("it begins");
+    assert!(reports[0].ok(), "{}", reports[0]);
+    assert!(stage.house.system.runtime().quarantined(digest).is_some(), "it hangs still");
+    let seen = seen(&stage.house, &stage.actor);
+    assert_eq!((seen.version, seen.log.len()), (1, 30), "as it was at the commit");
+    assert_eq!(notes_with(&stage.house, &stage.actor, "did well"), ["1: did well"], "and what waited");
 }
 
 fn what_the_version_before_wants_sent_is_held_and_sent_or_dropped_by_order() {
@@ -408,7 +443,7 @@ fn a_host_that_is_closed_keeps_the_state_of_actors_on_probation_and_of_those_tha
     }
     act(&house, &held, Act::OnlyUnder { version: 2, how: "panic".to_owned() });
     assert_eq!(seen(&house, &held).log.len(), 5);
-    let back = system.roll_back(&report.id, Some(WayBack::Replay), &[], ("me", ""));
+    let back = system.roll_back(&report.id, (Some(WayBack::Replay), PathlessPolicy::Refuse), &[], ("me", ""));
     assert!(matches!(only(&house.block_on(back).expect("it begins")[0]).now, Now::Held { .. }));
     let closed = house.block_on(system.close(GENEROUS)).expect("the definitions read");
     assert!(closed.iter().all(|one| one.outcome.is_ok()), "{closed:?}");

@@ -118,7 +118,7 @@ impl Cell {
             self.shared.executor.dropper.drop(self, Instance::new(made, provider));
             return Err(Fault::new(FaultKind::Denied, "its save has returned just now: try again"));
         };
-        self.shared.executor.watches.lose(self);
+        self.shared.executor.watches.give_up(self);
         let reason = "it was restarted while its save hung".to_owned();
         self.extras().ended = Some(Ended::by_crash(reason.clone()));
         if let Some(lease) = asked {

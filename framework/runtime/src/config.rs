@@ -298,6 +298,8 @@ pub struct Parked {
 pub enum Place {
     /// In the mailbox.
     Mailbox,
+    /// In the mailbox, told to itself by a version on probation: the version before has words of its own instead.
+    Own,
     /// In a timer.
     Timer,
     /// In the continuation of an ask.

@@ -382,6 +382,17 @@ fn log(what: &What) {
             let (kind, version) = (addr.kind(), serving);
             tracing::warn!(actor = %addr, kind, %version, %refused, code, why, "not upgraded");
         }
+        What::Probation { addr, upgrade, version, phase, why } => {
+            let kind = addr.kind();
+            match *phase {
+                "begun" => tracing::info!(actor = %addr, kind, %version, upgrade, "on probation"),
+                "finalised" => tracing::info!(actor = %addr, kind, %version, upgrade, by = why, "passed its probation"),
+                "rolled_back" => tracing::warn!(actor = %addr, kind, %version, upgrade, why, "taken back"),
+                // Whoever cannot take it back says that, and all that it is by.
+                "sick" | "held" => {}
+                _ => tracing::info!(actor = %addr, kind, %version, upgrade, why, "on probation no longer"),
+            }
+        }
         _ => {}
     }
 }

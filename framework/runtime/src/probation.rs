@@ -10,6 +10,7 @@ use crate::cell::Cell;
 use crate::cell::envelope::SAVING;
 use crate::cell::record::{OnCrash, Outside};
 use crate::figures::Figures;
+use crate::lease::Crashed;
 use crate::ports::{Digest, Provider};
 use std::fmt;
 use std::sync::Arc;
@@ -47,6 +48,9 @@ pub enum NoReplay {
     /// The kind does not say that equal messages have equal effects.
     #[error("the kind is not declared deterministic")]
     NotDeterministic,
+    /// A turn that is taken a second time there would number its calls and timers differently.
+    #[error("the kind runs in a process of its own, where nothing is done anew")]
+    Elsewhere,
     /// More came than is kept.
     #[error("more came since the commit than is kept: {messages_max} messages or {bytes_max} bytes")]
     Bound {
@@ -109,8 +113,14 @@ impl ActorRef {
     }
 
     fn hangs_at(&self) -> Option<u32> {
-        self.hangs()?;
-        self.cell.shared.executor.watches.handling(&self.cell)
+        self.cell.shared.executor.watches.hanging(&self.cell)
+    }
+
+    /// Goes on without a turn of a version on probation that hangs, as after a panic: the actor is paused, and what the
+    /// turn does when it returns is nobody's. `None`: no turn of it hangs, or its kind declares to block.
+    #[must_use]
+    pub fn give_turn_up(&self) -> Option<Crashed> {
+        if self.provider().manifest().blocking { None } else { self.cell.give_turn_up() }
     }
 
     /// What is kept of a version on probation; `None`: nothing is being recorded.

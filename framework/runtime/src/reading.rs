@@ -1,19 +1,18 @@
 //! An actor's state, read between two of its messages.
 //!
 //! The read goes through the system lane, so it is answered while the actor is paused too, and whoever gives up before
-//! its turn costs nothing. The code writes its state in the actor's own activation, where a hang of it is seen as that
-//! of a turn is. Such an actor handles nothing: an operator may have it begin again without the instance, which is lost
-//! then (`again.rs`). By itself it is not replaced, as one that hangs under a pause is (F41): a look at an actor must
-//! not cost its state because the code was slow.
+//! its turn costs nothing. The code writes its state in the actor's own activation (`cell/saving.rs`), where a hang of
+//! it is seen as that of a turn is. Such an actor handles nothing: an operator may have it begin again without the
+//! instance, which is lost then (`again.rs`). By itself it is not replaced, as one that hangs under a pause is (F41): a
+//! look at an actor must not cost its state because the code was slow.
 
 use crate::actor_ref::ActorRef;
 use crate::block::block_on;
-use crate::cell::protocol::{Activation, Life};
+use crate::cell::protocol::Life;
 use crate::cell::slot::Slot;
-use crate::cell::{Actor, Cell, System};
+use crate::cell::{Cell, System};
 use crate::config::{Copied, StateRead};
 use crate::error::{CopyError, PauseRefused, StateError};
-use crate::ports::{Fault, FaultKind, guarded};
 use crate::runtime::Due;
 use crate::timer::TimerKey;
 use std::future::poll_fn;
@@ -77,42 +76,5 @@ impl ActorRef {
         let key = shared.timers().schedule(shared.clock.now() + timeout, Due::Read(Arc::clone(&slot), timeout));
         let reading = Reading { cell: &self.cell, slot, key };
         poll_fn(|cx| reading.slot.poll(cx)).await
-    }
-}
-
-impl Cell {
-    /// Has the state written for whoever waits for it. Whether the activation goes on: while its code did not return,
-    /// an operator may have had the instance replaced.
-    pub(crate) fn read_state(
-        self: &Arc<Self>,
-        activation: &mut Activation<'_, Actor>,
-        slot: &Slot<Result<Copied, StateError>>,
-        bytes_max: usize,
-    ) -> bool {
-        // Whoever has given up wants nothing to be saved.
-        if !slot.is_waiting() {
-            return true;
-        }
-        let clock = &self.shared.clock;
-        let read = activation.aside(|instance| {
-            let began = clock.now();
-            // It only reads: what it fails with, a panic too, leaves the instance as it was.
-            guarded(|| instance.behaviour.save(bytes_max)).map(|bytes| {
-                let (provider, took) = (&instance.provider, clock.now().since(began));
-                let state = StateRead { version: provider.version().clone(), schema: provider.schema(), bytes };
-                Copied { state, took }
-            })
-        });
-        match read {
-            Ok(Some(read)) => drop(slot.fill(read.map_err(StateError::Save))),
-            Ok(None) => {}
-            Err((lost, _)) => {
-                let fault = Fault::new(FaultKind::Denied, "the instance that was to write it was replaced");
-                drop(slot.fill(Err(StateError::Save(fault))));
-                self.discard(lost);
-                return false;
-            }
-        }
-        true
     }
 }

@@ -362,6 +362,14 @@ impl Runtime {
         cells.filter(|cell| cell.addr.kind() == kind).map(ActorRef::new).collect()
     }
 
+    /// The actors with a turn that does not return, each with the artifact whose code that is, for as long as it does
+    /// not.
+    #[must_use]
+    pub fn hung(&self) -> Vec<(ActorRef, Digest)> {
+        let hung = self.shared().executor.watches.hung().into_iter();
+        hung.map(|(cell, digest)| (ActorRef::new(cell), digest)).collect()
+    }
+
     /// The letters that reached nobody.
     #[must_use]
     pub fn dead_letters(&self) -> &DeadLetters {

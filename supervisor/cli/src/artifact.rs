@@ -214,6 +214,7 @@ fn describe(inspected: &Inspected) -> String {
         ("migrates from", schemas(&state.from)),
         ("downgrades to", schemas(&state.down)),
         ("requires", if manifest.requires.is_empty() { "nothing".to_owned() } else { manifest.requires.join(", ") }),
+        ("deterministic", if manifest.deterministic { "yes" } else { "no" }.to_owned()),
         ("starts from", spelled(&manifest.args.shape)),
         ("state", spelled(&state.shape)),
     ]);

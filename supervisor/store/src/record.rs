@@ -319,6 +319,9 @@ pub struct ActorEnd {
     pub state_before: Option<Digest>,
     /// SHA-256 of the state after, if it changed.
     pub state_after: Option<Digest>,
+    /// What waited for it and became dead letters, since the version that it moved to has no way for it.
+    #[serde(default)]
+    pub dead_letters: usize,
     /// Of a way back after a commit: which, and what it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub back: Option<BackDone>,

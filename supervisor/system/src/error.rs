@@ -385,7 +385,7 @@ impl SystemError {
             Self::Gate { refused, .. } | Self::Module { refused, .. } => refused.hint.clone(),
             Self::Output { .. } => "see what runs in processes of its own: teneral module list".to_owned(),
             Self::Upgrade(error) => error.hint(),
-            Self::Back(error) => error.hint().to_owned(),
+            Self::Back(error) => error.hint(),
             Self::Trust(error) => error.hint().to_owned(),
             Self::Actor { hint, .. }
             | Self::Nobody { hint, .. }

@@ -85,13 +85,7 @@ impl System {
     /// # Errors
     /// [`SystemError::Upgrade`] when the plan is refused whole, before anybody is paused.
     pub async fn apply(&self, plan: Plan) -> Result<Report, SystemError> {
-        let system = self.clone();
-        self.blocking("an upgrade", move |inner| {
-            let report = inner.upgrades.apply(plan)?;
-            system.redefine_or_warn(&report.id, &report.actors);
-            Ok(report)
-        })
-        .await
+        self.blocking("an upgrade", move |inner| Ok(inner.upgrades.apply(plan)?)).await
     }
 
     /// Plans and applies: moves actors to another version while they live. With a `queue_timeout` it waits for another
@@ -121,7 +115,6 @@ impl System {
                 system.define_ahead(&request)?;
             }
             let mut report = inner.upgrades.upgrade(&request).map_err(|refused| system.refused(refused))?;
-            system.redefine_or_warn(&report.id, &report.actors);
             report.warnings.extend(kind.and_then(|kind| system.born_meanwhile(&kind, &report)));
             Ok(report)
         })

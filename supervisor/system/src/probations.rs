@@ -7,9 +7,9 @@ use semver::Version;
 use std::sync::Weak;
 use teneral_contract::Addr;
 use teneral_store::UpgradeId;
-use teneral_upgrade::{ActorReport, Held, OnProbation, Outcomes, Refused, Report, WayBack, chain};
+use teneral_upgrade::{ActorReport, Held, OnProbation, Outcomes, PathlessPolicy, Refused, Report, WayBack, chain};
 
-/// What came of upgrades that nobody waited for, kept where the next life of the host finds it.
+/// What came of upgrades, kept where the next life of the host finds it.
 pub(crate) struct Keeper(pub(crate) Weak<Inner>);
 
 impl Outcomes for Keeper {
@@ -45,15 +45,16 @@ impl System {
     }
 
     /// Takes an upgrade's actors back to the version before while they are on probation, or those that `only` names; by
-    /// the best way that each has when `way` is none. What came of it stands in the reports, one a way.
+    /// the best way that each has when it is none; with what becomes of waiting messages that the version before has no
+    /// path for. What came of it stands in the reports, one a way.
     ///
     /// # Errors
     /// [`SystemError::Back`] when nobody is on probation for it, or an actor cannot go back that way; then nobody was
-    /// touched. [`SystemError::Upgrade`] when a way back could not begin.
+    /// touched. [`SystemError::Upgrade`] when a way back could not begin, or would lose messages and must not.
     pub async fn roll_back(
         &self,
         id: &UpgradeId,
-        way: Option<WayBack>,
+        way: (Option<WayBack>, PathlessPolicy),
         only: &[Addr],
         (who, why): (&str, &str),
     ) -> Result<Vec<Report>, SystemError> {

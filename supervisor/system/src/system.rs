@@ -217,6 +217,7 @@ impl System {
         let _alone = self.defining();
         self.inner.library.release(kind, &version)?;
         self.inner.library.store().set_default(kind, &version)?;
+        tracing::info!(kind, %version, "new actors of the kind get this version");
         self.say(|| Happened::DefaultChanged { kind: kind.to_owned(), version });
         Ok(())
     }

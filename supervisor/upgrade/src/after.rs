@@ -15,7 +15,9 @@ use std::time::Duration;
 struct Group<'p> {
     from: &'p Version,
     to: &'p Version,
+    direction: Direction,
     ways: &'p [WayBack],
+    no_replay: Option<&'p str>,
     /// What the way down does, as far as it was rehearsed.
     down: Option<Back>,
     /// How one comes back from there by another upgrade; nothing where one does not.
@@ -49,11 +51,12 @@ fn group<'p>(plan: &'p Plan, moved: &'p Move) -> Option<Group<'p>> {
     };
     let back = moved.back.as_ref().filter(|_| plan.options().state == StateMode::Migrate);
     let back = back.map(|_| if moved.direction == Direction::Upgrade { " (downgrade)" } else { "" });
-    Some(Group { from: &moved.from.version, to: &moved.to.version, ways: &moved.after, down, back })
+    let (from, to, direction) = (&moved.from.version, &moved.to.version, moved.direction);
+    Some(Group { from, to, direction, ways: &moved.after, no_replay: moved.no_replay.as_deref(), down, back })
 }
 
 fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Result {
-    let Group { from, to, ways, down, back } = group;
+    let Group { from, to, direction, ways, no_replay, down, back } = group;
     let options = plan.options();
     let then = match back {
         Some(how) => format!("back only by an upgrade to {from}{how}"),
@@ -76,6 +79,9 @@ fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Resu
         Time(watch.time),
         fails(&watch, ways, known)
     )?;
+    if let Some(why) = no_replay {
+        writeln!(f, "  no replay: {why}")?;
+    }
     for way in *ways {
         match way {
             WayBack::Replay => {
@@ -95,7 +101,11 @@ fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Resu
                     (_, Lossy::Accept) => "is not rehearsed, and may lose something, as accepted",
                     (_, Lossy::Refuse) => "is not rehearsed, and may lose something",
                 };
-                writeln!(f, "  downgrade: {to} writes its state for {from}, which {state}")?;
+                let writes = match direction {
+                    Direction::Downgrade => format!("{from} migrates the state of {to}, which"),
+                    Direction::Upgrade | Direction::Same => format!("{to} writes its state for {from}, which"),
+                };
+                writeln!(f, "  downgrade: {writes} {state}")?;
             }
             WayBack::Restore => {
                 writeln!(f, "  restore: {from} goes on from where it was, what came since the commit is given up")?;

@@ -52,6 +52,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("UPG-TRIAL-SAMPLE", "a rehearsal that was a sample for all failed"),
     ("UPG-TRIAL-START", "no trial process could be started"),
     ("UPG-TRIAL-UNSTABLE", "the same state gave two new ones"),
+    ("UPG-TRIAL-UNTRIED", "no other trial process is started: too many died of the new code"),
     ("UPG-TWICE", "an actor was named twice"),
     ("UPG-VERSION", "no artifact of that version"),
     ("UPG-WRONG-KIND", "the artifact is of another kind than the actor"),

@@ -15,7 +15,7 @@ use crate::step::Step;
 use crate::told;
 use crate::transaction::Settled;
 use crate::trial::Rehearsed;
-use crate::upgrades::{Inner, Upgrades};
+use crate::upgrades::{Inner, Over, Upgrades};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -74,7 +74,8 @@ impl Conductor {
         }
     }
 
-    pub(crate) fn conduct(mut self) -> Report {
+    /// What is given with it lasts until it has ended.
+    pub(crate) fn conduct(mut self, over: Option<Over>) -> Report {
         told::begun(self.inner.runtime.event_sink(), &self.shared.id, &self.plan);
         let jobs = self.prepare();
         let upgrading = What::Upgrading { upgrade: self.shared.id.to_string(), actors: jobs.len() };
@@ -92,7 +93,7 @@ impl Conductor {
             self.write_back();
             self.write_steps();
         }
-        self.report()
+        self.report(over)
     }
 
     // ---- while the lanes work
@@ -280,21 +281,34 @@ impl Conductor {
     fn write_back(&mut self) {
         let Some(of) = self.plan.rolls_back.as_ref().filter(|_| !self.back.is_empty()) else { return };
         let upgrades = Upgrades::of(Arc::clone(&self.inner));
-        upgrades.are_back(of, (&self.shared.id, &self.plan.why), &std::mem::take(&mut self.back));
+        let told = upgrades.are_back(of, (&self.shared.id, &self.plan.why), &std::mem::take(&mut self.back));
+        if self.settled.iter().all(Option::is_some) {
+            self.shared.last_words.lock().extend(told);
+        } else {
+            told.into_iter().for_each(|(events, what)| events.emit(what));
+        }
     }
 
     pub(crate) fn write_steps(&mut self) {
         self.journal.steps(std::mem::take(&mut self.owed));
     }
 
-    fn report(self) -> Report {
+    fn report(self, over: Option<Over>) -> Report {
         let unchanged = self.plan.unchanged.iter().map(ActorReport::unchanged);
         let mut actors: Vec<ActorReport> = self.settled.into_iter().flatten().chain(unchanged).collect();
         if cfg!(feature = "bug-u25") {
             actors.retain(|report| report.outcome.failure().is_none());
         }
+        let rolls_back = self.plan.rolls_back.is_some();
+        if !rolls_back {
+            self.inner.moved(&self.shared.id, &actors);
+        }
         let journal = self.journal.end(&actors, &self.plan, self.shared.unix_us());
-        told::ended(self.inner.runtime.event_sink(), &self.shared.id, &actors);
+        // Whoever hears of its end finds it over; of a way back it is not, before its actors are let go.
+        drop((self.claim, over));
+        if !rolls_back {
+            self.shared.ended(&actors);
+        }
         Report {
             id: self.shared.id.clone(),
             who: self.plan.who,

@@ -283,7 +283,7 @@ pub enum UpgradeError {
         to: String,
     },
     /// There and back is somewhere else.
-    #[error("{addr}: from {to} back to {from} the state is not what it was{}", because(why.as_deref()))]
+    #[error("{addr}: from {to} back to {from} the state is not what it was")]
     Lossy {
         /// The actor.
         addr: Addr,
@@ -291,8 +291,18 @@ pub enum UpgradeError {
         from: String,
         /// The new version.
         to: String,
-        /// Why there is no way back, if it fails.
-        why: Option<String>,
+    },
+    /// The way back of a rehearsal failed.
+    #[error("{addr}: the step from {to} back to {from} {why}")]
+    NoWayDown {
+        /// The actor.
+        addr: Addr,
+        /// The old version.
+        from: String,
+        /// The new version.
+        to: String,
+        /// That it panicked, or failed, and what it said.
+        why: String,
     },
     /// The rehearsal of another actor, taken as a sample, failed.
     #[error("the rehearsal of {addr}, a sample for all, failed: [{code}] {cause}")]
@@ -358,6 +368,7 @@ impl UpgradeError {
             Self::TooLong { .. } => "UPG-TRIAL-PAUSE",
             Self::Unstable { .. } => "UPG-TRIAL-UNSTABLE",
             Self::Lossy { .. } => "UPG-TRIAL-LOSSY",
+            Self::NoWayDown { .. } => "UPG-DOWNGRADE",
             Self::Sample { .. } | Self::Unsampled { .. } => "UPG-TRIAL-SAMPLE",
             Self::Back(error) => error.code(),
         }
@@ -372,20 +383,20 @@ impl UpgradeError {
             Self::Ladder { missing: (from, to), .. } => {
                 let way = if from < to { "migrates" } else { "goes down" };
                 return format!(
-                    "push a version that {way} from schema {from} to {to}, or give the state up (state: reset)"
+                    "push a version that {way} from schema {from} to {to}, or give the state up (--state reset)"
                 );
             }
             Self::Shape { .. } => "give the newer shape a schema number of its own, and a migration from the older",
             Self::Journal(error) => error.hint(),
             Self::Running { by, .. } => {
-                return format!("wait for {by}, or cancel it; with a queue_timeout an upgrade waits its turn");
+                return format!("wait for {by}, or cancel it; with --queue-timeout an upgrade waits its turn");
             }
             Self::WrongKind { .. } => "name an actor of the artifact's kind",
             Self::Twice(_) => "name every actor once",
             Self::Empty => "name at least one actor",
-            Self::Direction { .. } => "allow downgrades, if it is meant",
+            Self::Direction { .. } => "if it is meant: --allow-downgrade",
             Self::Contract { .. } => {
-                "add an up-cast, wait until they are handled, or let them become dead letters (pathless: dead_letter)"
+                "add an up-cast, wait until they are handled, or let them become dead letters (--allow-dead-letters)"
             }
             Self::Args { .. } => "add an up-cast for the old arguments, or migrate the state instead",
             Self::Quarantined { .. } => "push a mended version; the quarantine is by digest",
@@ -399,7 +410,7 @@ impl UpgradeError {
                 "allow a larger snapshot_bytes_max, or hold less state"
             }
             Self::Reset(_) => "start a fresh actor of the new version to see it fail alone",
-            Self::Lost { lost: LeaseLost::Overdue { .. }, .. } => "allow a longer max_pause, or make the step quicker",
+            Self::Lost { lost: LeaseLost::Overdue { .. }, .. } => "allow a longer --max-pause, or speed the step up",
             Self::Lost { lost: LeaseLost::Stopped, .. } => "start the actor again; it starts on its kind's default",
             Self::Hang { step: Step::Replay | Step::Restore, .. } => {
                 "teneral upgrade status says whether there is another way back; or let the new version go on (teneral \
@@ -415,10 +426,10 @@ impl UpgradeError {
                 );
             }
             Self::Lost { .. } | Self::Cancelled(_) => "apply the plan again when it suits",
-            Self::Save(_) => "mend what the cause says, or give the state up (state: reset)",
+            Self::Save(_) => "mend what the cause says, or give the state up (--state reset)",
             Self::Migrate(_) | Self::Downgrade(_) => "mend the step, and push it under a new version",
             Self::Trial(error) => error.hint(),
-            Self::TooLong { .. } => "allow a longer max_pause, make the step quicker, or hold less state",
+            Self::TooLong { .. } => "allow a longer --max-pause, make the step quicker, or hold less state",
             Self::Unstable { .. } => {
                 "let the step depend on the state alone: no clock, no randomness, no unordered map; or let it pass \
                  with a warning (--accept-unstable)"
@@ -426,8 +437,9 @@ impl UpgradeError {
             Self::Lossy { .. } => {
                 "write the step down so that it gives back what was there, or accept the loss (--accept-lossy)"
             }
+            Self::NoWayDown { .. } => "mend the step down, or go on without a way back by it (--accept-lossy)",
             Self::Sample { .. } => "mend the version and push it under a new one; the others were not touched",
-            Self::Back(error) => error.hint(),
+            Self::Back(error) => return error.hint(),
             Self::Unsampled { .. } => "try again, or wait longer for a message boundary (--quiesce-timeout)",
         };
         hint.to_owned()
@@ -447,7 +459,7 @@ const fn pause_code(refused: &PauseRefused) -> &'static str {
 
 const fn pause_hint(refused: &PauseRefused) -> &'static str {
     match refused {
-        PauseRefused::Busy { .. } => "try again when it is less busy, or allow a longer quiesce_timeout",
+        PauseRefused::Busy { .. } => "try again when it is less busy, or allow a longer --quiesce-timeout",
         PauseRefused::Held { .. } => "resume it first, or ask its owner",
         PauseRefused::Stopped => "leave it out, or start it",
         PauseRefused::Suspended { .. } => "try again when its supervisor has restarted it",
@@ -464,11 +476,12 @@ const fn lost_code(lost: &LeaseLost) -> &'static str {
     }
 }
 
-fn because(why: Option<&str>) -> String {
-    why.map_or_else(String::new, |why| format!(": {why}"))
+fn saying(what: &str, fault: &Fault) -> String {
+    format!("{what} {}", ended(fault))
 }
 
-fn saying(what: &str, fault: &Fault) -> String {
+/// How code ended that did not end well, as a verb, and what it said.
+pub(crate) fn ended(fault: &Fault) -> String {
     let how = match fault.kind {
         FaultKind::Panic => "panicked",
         FaultKind::Failed => "failed",
@@ -479,7 +492,7 @@ fn saying(what: &str, fault: &Fault) -> String {
         FaultKind::Denied => "is not offered",
         FaultKind::Protocol => "broke the ABI's rules",
     };
-    format!("{what} {how}: {}", fault.text)
+    format!("{how}: {}", fault.text)
 }
 
 /// An error with its causes, as one line: what logs, journals and reports hold.

@@ -150,6 +150,7 @@ fn ended(report: &ActorReport, plan: &Plan) -> ActorEnd {
         generation,
         state_before: report.state_before,
         state_after: report.state_after,
+        dead_letters: report.dead_letters,
         back: match (&report.back, &plan.rolls_back) {
             (Some(back), _) => Some(done(back)),
             // An ordinary way down is known by its plan alone.

@@ -9,13 +9,13 @@ use crate::error::UpgradeError;
 use crate::ladder::{self, NoWay, Rung};
 use crate::legal::names_a_request;
 use crate::nearest;
-use crate::probation::{Probation, WayBack, ways_of};
+use crate::probation::{Probation, WayBack, no_replay, ways_of};
 use crate::report::{TrialOutcome, Trialled};
 use crate::request::{Downgrades, Options, PathlessPolicy, Request, StateMode, Wanted};
 use crate::snapshot::{Released, Snapshot, Subject};
 use crate::step::Step;
 pub use crate::waiting::Pathless;
-use crate::waiting::{pathless, reads_args};
+use crate::waiting::{listed, pathless, reads_args};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -83,6 +83,9 @@ pub struct Move {
     /// The ways back after the commit, while it is on probation, the best first; none without one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after: Vec<WayBack>,
+    /// Why there will be no replay among them; none: there will be, or nobody is on probation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_replay: Option<String>,
 }
 
 /// An actor that already is where it was asked to go: nobody pauses it.
@@ -274,11 +277,10 @@ fn one_move(
     };
     let pathless = pathless(subject, new.manifest);
     if options.pathless == PathlessPolicy::Refuse && !pathless.is_empty() {
-        let what = pathless.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        let what = listed(&pathless);
         return Err(UpgradeError::Contract { addr: addr.clone(), to: to.to_string(), what });
     }
-    let mut warnings: Vec<String> =
-        pathless.iter().map(|lost| format!("{addr}: {lost}: they become dead letters")).collect();
+    let mut warnings: Vec<String> = given_up(addr, &pathless).collect();
     if !reads_args(new.manifest, subject) {
         warnings.push(format!("{addr}: {to} does not read its start arguments: a restart from them would fail"));
     }
@@ -290,11 +292,20 @@ fn one_move(
     };
     let (generation, children) = (subject.generation, subject.children.clone());
     let addr = addr.clone();
-    let after = match options.probation {
-        Probation::Watch(_) => ways_of(subject.manifest.deterministic, back.is_some()),
-        Probation::Off => Vec::new(),
+    let deterministic = subject.manifest.deterministic;
+    let (after, no_replay) = match options.probation {
+        Probation::Watch(_) => (ways_of(deterministic, back.is_some()), no_replay(deterministic, subject.elsewhere)),
+        Probation::Off => (Vec::new(), None),
     };
-    Ok((Move { addr, direction, from, to, generation, steps, ladder, back, pathless, children, after }, warnings))
+    let no_replay = no_replay.map(|why| why.to_string());
+    let moved =
+        Move { addr, direction, from, to, generation, steps, ladder, back, pathless, children, after, no_replay };
+    Ok((moved, warnings))
+}
+
+/// That so much of what waits for an actor is lost.
+fn given_up(addr: &Addr, pathless: &[Pathless]) -> impl Iterator<Item = String> {
+    pathless.iter().map(move |lost| format!("{addr}: {lost}: they become dead letters"))
 }
 
 /// The artifacts of a kind that may take part: readable, and not in quarantine.
@@ -419,6 +430,7 @@ impl Plan {
 
     /// What a way back by another instance is journaled as: nobody applies it.
     pub(crate) fn back(of: &UpgradeId, moves: Vec<Move>, (who, why): (&str, &str)) -> Self {
+        let warnings = moves.iter().flat_map(|moved| given_up(&moved.addr, &moved.pathless)).collect();
         Self {
             format: PLAN_FORMAT,
             who: who.to_owned(),
@@ -428,7 +440,7 @@ impl Plan {
             options: Options::new(),
             moves,
             unchanged: Vec::new(),
-            warnings: Vec::new(),
+            warnings,
             rehearsed: Vec::new(),
         }
     }

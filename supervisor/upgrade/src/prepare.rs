@@ -224,7 +224,10 @@ impl Conductor {
         }
         if rehearsed.back == Back::Lossy && self.plan.options.lossy == Lossy::Accept {
             let from = &moved.from;
-            self.plan.warnings.push(format!("{addr}: from {to} back to {from} the state is not what it was: accepted"));
+            self.plan.warnings.push(match &rehearsed.back_fails {
+                Some(why) => format!("{addr}: the step from {to} back to {from} {why}: accepted"),
+                None => format!("{addr}: from {to} back to {from} the state is not what it was: accepted"),
+            });
         }
     }
 

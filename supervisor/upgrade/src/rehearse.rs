@@ -135,8 +135,11 @@ impl<'a> Stage<'a> {
         let up = moved.direction != Direction::Downgrade;
         let lossy = rehearsed.back == Back::Lossy && up && self.options.lossy == Lossy::Refuse;
         if lossy && !cfg!(feature = "bug-f17") {
-            let why = rehearsed.back_fails.clone();
-            return Err(UpgradeError::Lossy { addr, from: moved.from.to_string(), to: moved.to.to_string(), why });
+            let (from, to) = (moved.from.to_string(), moved.to.to_string());
+            return Err(match rehearsed.back_fails.clone() {
+                Some(why) => UpgradeError::NoWayDown { addr, from, to, why },
+                None => UpgradeError::Lossy { addr, from, to },
+            });
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use crate::error::UpgradeError;
 use crate::probation::Probations;
-use crate::report::{Failure, micros};
+use crate::report::{ActorReport, Failure, micros};
 use crate::step::Step;
 use crate::told;
 use parking_lot::Mutex;
@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use teneral_contract::Addr;
-use teneral_runtime::{ActorRef, Clock, Events, Moment};
+use teneral_runtime::{ActorRef, Clock, Events, Moment, What};
 use teneral_store::{StepDone, StepResult, UpgradeId};
 
 /// What all parts of one running upgrade share.
@@ -25,6 +25,8 @@ pub(crate) struct Shared {
     pub(crate) cancelled: Mutex<Option<String>>,
     /// The actors that this upgrade has paused at the moment, or asks to pause.
     pub(crate) paused: Mutex<HashMap<Addr, ActorRef>>,
+    /// What is told when it is over and not before: whoever hears of the last actor's end finds it so.
+    pub(crate) last_words: Mutex<Vec<(Events, What)>>,
 }
 
 impl Shared {
@@ -66,6 +68,14 @@ impl Shared {
         };
         told::step(&self.events, &self.id, || done.clone());
         done
+    }
+
+    /// It is over, and none of its actors is its any more.
+    pub(crate) fn ended(&self, actors: &[ActorReport]) {
+        for (events, what) in std::mem::take(&mut *self.last_words.lock()) {
+            events.emit(what);
+        }
+        told::ended(&self.events, &self.id, actors);
     }
 
     pub(crate) fn cancel(&self, by: &str) {

@@ -76,6 +76,8 @@ pub struct Subject {
     pub digest: Digest,
     /// What the code that it runs says of itself: the running instance's, whatever lies on disk by now.
     pub manifest: Manifest,
+    /// Whether that code runs in a process of its own.
+    pub elsewhere: bool,
     /// Upgrades so far.
     pub generation: u64,
     /// The encoded messages that wait for it.
@@ -93,6 +95,7 @@ impl Subject {
             addr: info.addr,
             digest: provider.digest(),
             manifest: provider.manifest().clone(),
+            elsewhere: provider.is_elsewhere(),
             generation: info.generation.0,
             parked: actor.parked(),
             children: info.children,

@@ -1,7 +1,7 @@
 //! A plan as people read it: a row an actor, with the steps that will run.
 
 use crate::after;
-use crate::plan::{Move, Plan};
+use crate::plan::{Direction, Move, Plan};
 use crate::report::{Failure, Pause, TrialOutcome, Trialled};
 use crate::step::Step;
 use crate::trial::Back;
@@ -58,7 +58,7 @@ impl fmt::Display for Plan {
 
 /// What its rehearsal told: how long the pause will be, and what can be taken back afterwards.
 fn rehearsed(f: &mut fmt::Formatter<'_>, moved: &Move, outcome: &TrialOutcome) -> fmt::Result {
-    let Move { addr, from, to, .. } = moved;
+    let Move { addr, direction, from, to, .. } = moved;
     match outcome {
         TrialOutcome::Linked => {
             writeln!(f, "{addr}: not rehearsed: its code is linked into the host")
@@ -72,15 +72,16 @@ fn rehearsed(f: &mut fmt::Formatter<'_>, moved: &Move, outcome: &TrialOutcome) -
                  {migrate} to migrate)"
             )?;
             let (from, to) = (&from.version, &to.version);
+            let back_to = if *direction == Direction::Downgrade { "up to" } else { "down to" };
             let back = match (told.back, &told.back_fails) {
                 (Back::Exact, _) => format!("gives back the very state that {from} had"),
                 (Back::Lossy, None) => format!("gives {from} another state than it had"),
-                (Back::Lossy, Some(why)) => format!("fails: {why}"),
+                (Back::Lossy, Some(why)) => why.clone(),
                 (Back::None, _) => {
-                    return writeln!(f, "{addr}: after the commit there is no way from {to} down to {from}");
+                    return writeln!(f, "{addr}: after the commit there is no way from {to} {back_to} {from}");
                 }
             };
-            writeln!(f, "{addr}: after the commit the way from {to} down to {from} {back}")
+            writeln!(f, "{addr}: after the commit the way from {to} {back_to} {from} {back}")
         }
         TrialOutcome::Failed(Failure { code, cause, hint }) => {
             writeln!(f, "error[{code}]: {addr}: upgrade {from} -> {} would be refused at trial", to.version)?;

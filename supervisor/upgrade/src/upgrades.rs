@@ -56,10 +56,11 @@ pub struct Upgrades {
     pub(crate) inner: Arc<Inner>,
 }
 
-/// Who keeps what came of upgrades that nobody waits for: of ways back that are taken by themselves, and of versions
-/// that are final. Called on threads of upgrades; may block on the disk.
+/// Who keeps what came of upgrades, and of versions that are final. Called on threads of upgrades; may block on the
+/// disk.
 pub trait Outcomes: Send + Sync {
-    /// Actors were moved; of those that are taken back together each is told of as soon as it is back.
+    /// Actors were moved: before anybody is told that the upgrade has ended. Of those that are taken back together each
+    /// is told of as soon as it is back.
     fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]);
     /// A version is what new actors of its kind get.
     ///
@@ -323,8 +324,7 @@ impl Inner {
         let conduct = move || {
             // Also over when something in it panics, which nothing may: or its actors could never be moved again.
             let Ok((conductor, over)) = begun.recv() else { return };
-            let outcome = conductor.conduct();
-            drop(over);
+            let outcome = conductor.conduct(over);
             // Nobody may be waiting; the journal has it all the same.
             let _ = report.send(outcome);
         };
@@ -348,7 +348,7 @@ impl Inner {
         Over { owner: Arc::clone(self), id: shared.id.clone() }
     }
 
-    /// What nobody waited for.
+    /// Kept by the host.
     pub(crate) fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]) {
         self.outcomes.get().into_iter().for_each(|outcomes| outcomes.moved(upgrade, actors));
     }
@@ -392,6 +392,7 @@ impl Inner {
             probations: Arc::clone(&self.probations),
             cancelled: Mutex::new(None),
             paused: Mutex::new(HashMap::new()),
+            last_words: Mutex::default(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! What waits for an actor, against the contract of the code that it is to run.
 
+use crate::probation::WayBack;
 use crate::snapshot::Subject;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use teneral_contract::{Contract, Manifest, Refusal};
-use teneral_runtime::{Parked, Place};
+use teneral_runtime::{ActorRef, Parked, Place};
 
 /// Waiting messages without a path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -30,11 +31,30 @@ pub(crate) fn reads_args(manifest: &Manifest, subject: &Subject) -> bool {
 
 /// What waits for the actor and has no path to that code.
 pub(crate) fn pathless(subject: &Subject, manifest: &Manifest) -> Vec<Pathless> {
-    let contract = Contract::new(manifest);
-    let known_before = Contract::new(&subject.manifest);
     let waiting = subject.parked.iter().filter(|parked| parked.place != Place::RestartArgs);
+    lost(waiting, &subject.manifest, manifest)
+}
+
+/// What waits for an actor on probation and is a dead letter once it has gone back that way. By replay and restore its
+/// timers, its asks and what it tells itself are those of the version before.
+pub(crate) fn lost_on(way: WayBack, actor: &ActorRef, before: &Manifest) -> Vec<Pathless> {
+    let parked = actor.parked();
+    let waiting = parked.iter().filter(|parked| match way {
+        WayBack::Downgrade => parked.place != Place::RestartArgs,
+        WayBack::Replay | WayBack::Restore => parked.place == Place::Mailbox,
+    });
+    lost(waiting, actor.provider().manifest(), before)
+}
+
+/// The same, as one line.
+pub(crate) fn listed(lost: &[Pathless]) -> String {
+    lost.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+fn lost<'a>(waiting: impl Iterator<Item = &'a Parked>, running: &Manifest, manifest: &Manifest) -> Vec<Pathless> {
+    let (contract, known_before) = (Contract::new(manifest), Contract::new(running));
     waiting
-        .filter_map(|parked: &Parked| {
+        .filter_map(|parked| {
             let refusal = contract.resolve(parked.tag).err()?;
             let why = match (&refusal, known_before.name_of(parked.tag.variant)) {
                 (Refusal::UnknownMessage(_), Some(name)) => {
@@ -49,7 +69,7 @@ pub(crate) fn pathless(subject: &Subject, manifest: &Manifest) -> Vec<Pathless> 
 
 const fn place(place: Place) -> &'static str {
     match place {
-        Place::Mailbox => "mailbox",
+        Place::Mailbox | Place::Own => "mailbox",
         Place::Timer => "timer",
         Place::Continuation => "continuation",
         Place::Outbox => "outbox",

@@ -16,6 +16,7 @@ fn snapshot(manifests: &[Manifest]) -> Snapshot {
         addr: addr("counter/a"),
         digest: digest(&manifests[0]),
         manifest: manifests[0].clone(),
+        elsewhere: false,
         generation: 3,
         parked: Vec::new(),
         children: Vec::new(),

@@ -24,6 +24,7 @@ pub(crate) struct Envelope {
 }
 
 /// Why a message was sent.
+#[derive(Clone)]
 pub(crate) enum Kind {
     Tell,
     Ask(ReplyTo),
@@ -34,7 +35,7 @@ pub(crate) enum Kind {
 }
 
 /// A reply on its way.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) shape: Fingerprint,
     pub(crate) body: Body,
@@ -59,6 +60,12 @@ impl Envelope {
     pub(crate) fn named(mut self, own: u32) -> Self {
         self.own = own;
         self
+    }
+
+    /// The same once more.
+    pub(crate) fn again(&self) -> Self {
+        let (body, kind, from) = (self.body.clone(), self.kind.clone(), self.from.clone());
+        Self { body, kind, from, ..*self }
     }
 
     /// The same message as another version says it.

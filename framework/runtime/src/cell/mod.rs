@@ -11,6 +11,7 @@ pub(crate) mod calls;
 pub(crate) mod effects;
 pub(crate) mod envelope;
 pub(crate) mod extras;
+mod in_turn;
 mod lane;
 pub(crate) mod letters;
 pub(crate) mod log;
@@ -19,6 +20,7 @@ pub(crate) mod outbox;
 pub(crate) mod protocol;
 pub(crate) mod record;
 pub(crate) mod replay;
+mod saving;
 pub(crate) mod send;
 pub(crate) mod slot;
 pub(crate) mod supervised;
@@ -39,7 +41,7 @@ use envelope::{ENDING, Envelope, Kind, SAVING};
 use extras::Extras;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use protocol::{Again, Limits, Parts, Protocol};
-use record::Record;
+use record::{Outside, Record};
 use slot::Slot;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,6 +88,8 @@ pub(crate) struct Instance {
     pub(crate) provider: Arc<dyn Provider>,
     /// What it was told and said, while it is on probation.
     pub(crate) record: Option<Box<Record>>,
+    /// Of that record, once the instance has run.
+    outside: Option<Arc<Outside>>,
     /// It lives in another process.
     is_remote: bool,
 }
@@ -93,7 +97,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn new(mut behaviour: Box<dyn Behaviour>, provider: Arc<dyn Provider>) -> Self {
         let is_remote = behaviour.remote().is_some();
-        Self { behaviour, provider, record: None, is_remote }
+        Self { behaviour, provider, record: None, outside: None, is_remote }
     }
 }
 
@@ -204,6 +208,7 @@ impl Cell {
         let mut counts: BTreeMap<(Place, Tag), usize> = BTreeMap::new();
         let mut count = |place, tag| *counts.entry((place, tag)).or_default() += 1;
         self.protocol.each_user(|envelope| match envelope.kind {
+            Kind::Tell if envelope.own != 0 => count(Place::Own, envelope.tag()),
             Kind::Tell | Kind::Ask(_) => count(Place::Mailbox, envelope.tag()),
             Kind::Answer(_) => count(Place::Continuation, envelope.tag()),
             // One that has fired is looked at below, while it is wanted.

@@ -7,6 +7,7 @@ use super::Cell;
 use super::body::Body;
 use super::effects::{Buffer, Effect};
 use super::envelope::{Envelope, Kind};
+use super::in_turn::{Aside, Open};
 use super::log::{Log, More};
 use crate::clock::Moment;
 use crate::lease::Crashed;
@@ -37,6 +38,8 @@ pub(crate) struct Record {
     /// A turn that takes longer is a slow one.
     pub(crate) slow_over: Option<Duration>,
     pub(crate) on_crash: Option<OnCrash>,
+    /// The turn whose code runs, while this lies aside.
+    pub(super) open: Option<Open>,
     /// The turn that panicked: the instance is a wreck.
     pub(crate) crashed: Option<Crash>,
     /// Whether turns are kept: not past a bound.
@@ -96,6 +99,8 @@ pub(crate) struct Outside {
     no_replay: Mutex<Option<NoReplay>>,
     /// Nobody wants it any more.
     over: AtomicBool,
+    /// Where the record lies while the code runs.
+    pub(crate) in_turn: Aside,
 }
 
 /// An effect that was released, as far as another one can be the same.
@@ -183,6 +188,7 @@ impl Record {
             bytes: AtomicUsize::new(0),
             no_replay: Mutex::new(no_replay),
             over: AtomicBool::new(false),
+            in_turn: Aside::default(),
         };
         let (old, outside) = (Arc::clone(old.contract()), Arc::new(outside));
         Box::new(Self {
@@ -192,6 +198,7 @@ impl Record {
             named: 0,
             slow_over,
             on_crash,
+            open: None,
             crashed: None,
             keeping,
             outside,

@@ -146,7 +146,7 @@ impl Cell {
 
     /// Its instance is of no use any more. What was recorded ends at once, and so does a message that it panicked on;
     /// what runs the code's destructor may take its time.
-    pub(crate) fn discard(self: &Arc<Self>, mut instance: Instance) {
+    pub(super) fn discard(self: &Arc<Self>, mut instance: Instance) {
         drop(instance.record.take());
         self.shared.executor.dropper.drop(self, instance);
     }

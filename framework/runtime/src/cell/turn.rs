@@ -7,6 +7,7 @@
 use super::effects::Buffer;
 use super::envelope::{Envelope, Kind, NO_INDEX, SAVING};
 use super::extras::Ended;
+use super::in_turn::Open;
 use super::protocol::{Activation, Life, Room, Work};
 use super::record::{Crash, Record};
 use super::supervised::reason;
@@ -31,6 +32,8 @@ pub(super) enum After {
     Ended(Ended),
     /// It failed in this turn, and somebody else than its supervisor may decide what comes next.
     Wrecked(Crash),
+    /// Somebody goes on without this turn: the cell is theirs, and nothing of what it did happens.
+    GivenUp,
 }
 
 impl Cell {
@@ -49,10 +52,10 @@ impl Cell {
             let work = match work {
                 Work::System(System::Read(slot, bytes_max)) => {
                     watch.turn(SAVING);
-                    if self.read_state(&mut activation, &slot, bytes_max) {
-                        continue;
+                    match self.read_state(&mut activation, buffer.handled, (&slot, bytes_max)) {
+                        After::Next => continue,
+                        after => return self.ends(activation, after, &buffer),
                     }
-                    return self.count(&buffer);
                 }
                 work => work,
             };
@@ -92,9 +95,12 @@ impl Cell {
     }
 
     fn ends(self: &Arc<Self>, activation: Activation<'_, Actor>, after: After, buffer: &Buffer<'_>) {
+        if let After::GivenUp = after {
+            return activation.abandon().into_iter().for_each(|instance| self.discard(instance));
+        }
         self.count(buffer);
         match after {
-            After::Next => {}
+            After::Next | After::GivenUp => {}
             After::Ended(ended) => self.end(activation, ended),
             After::Wrecked(crash) => self.wrecked(activation, crash),
         }
@@ -125,9 +131,11 @@ impl Cell {
         let waiting = self.waiting(&envelope);
         buffer.begin(envelope.asker().cloned());
         buffer.draws_left = instance.draws_left();
-        let call = self.call(&envelope, waiting);
         let began = timed.then(|| self.shared.clock.now());
-        let done = guarded(|| instance.behaviour.handle(&call, buffer));
+        let (call, handled) = (self.call(&envelope, waiting), buffer.handled);
+        let open = || Open { envelope: Some(envelope.again()), handled };
+        let done = instance.run(open, |behaviour| guarded(|| behaviour.handle(&call, buffer)));
+        let Some(done) = done else { return After::GivenUp };
         if let Some(began) = began {
             self.timed(instance, self.shared.clock.now().since(began), buffer);
         }
@@ -274,8 +282,10 @@ impl Cell {
 
     fn first_turn(self: &Arc<Self>, instance: &mut Instance, why: Why, buffer: &mut Buffer<'_>) -> After {
         buffer.begin(None);
-        let done = guarded(|| instance.behaviour.started(why, &self.first_call(), buffer));
-        self.first_turn_done(instance, done, buffer)
+        let call = self.first_call();
+        let open = Open { envelope: None, handled: buffer.handled };
+        let done = instance.run(|| open, |behaviour| guarded(|| behaviour.started(why, &call, buffer)));
+        done.map_or(After::GivenUp, |done| self.first_turn_done(instance, done, buffer))
     }
 
     pub(super) fn first_turn_done(
@@ -409,8 +419,8 @@ impl Ended {
     }
 }
 
-/// What is left of an instance that panicked.
-struct Wreck;
+/// What is left of an instance that panicked, or whose turn was given up.
+pub(super) struct Wreck;
 
 impl Wreck {
     fn fault() -> Fault {

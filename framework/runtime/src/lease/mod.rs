@@ -346,16 +346,28 @@ impl Quiesced {
     /// # Errors
     /// As [`Quiesced::save`]; when the pause was lost meanwhile, what `f` made is dropped.
     pub fn make<T>(&mut self, step: LeaseStep, f: impl FnOnce() -> Result<T, Fault>) -> Result<T, StepError> {
+        let made = self.lend(step, f, guarded).map_err(|(_, lost)| StepError::Lost(lost))?;
         if let Some(lost) = self.cancelled() {
             return Err(StepError::Lost(lost));
+        }
+        made.map_err(StepError::Fault)
+    }
+
+    /// Runs something of the holder's on this thread, which is lent what it works with and gives it back in what it
+    /// returns, whether the pause still lasts then or not.
+    ///
+    /// # Errors
+    /// What was to be lent, and why: the pause was over before.
+    pub fn lend<L, T>(&mut self, step: LeaseStep, lent: L, f: impl FnOnce(L) -> T) -> Result<T, (L, LeaseLost)> {
+        if let Some(lost) = self.cancelled() {
+            return Err((lent, lost));
         }
         self.lease.step(step);
-        let made = guarded(f);
-        if let Some(lost) = self.cancelled() {
-            return Err(StepError::Lost(lost));
+        let done = f(lent);
+        if self.cancelled().is_none() {
+            self.lease.step(LeaseStep::Hold);
         }
-        self.lease.step(LeaseStep::Hold);
-        made.map_err(StepError::Fault)
+        Ok(done)
     }
 
     /// Says which snapshot a restart with [`RestartState::LastSnapshot`] starts from after the commit, when it is not

@@ -3,7 +3,7 @@
 //! A turn writes one word of its own and reads no clock: the watchdog has the clock, and a word that stays the same for
 //! too long is a turn that hangs.
 
-use crate::cell::envelope::{ENDING, SAVING};
+use crate::cell::envelope::ENDING;
 use crate::cell::{Cell, Instance};
 use crate::ports::Digest;
 use crate::speaking::{Speaker, Speaking};
@@ -21,8 +21,8 @@ pub(crate) struct Watch {
     seen: Mutex<Seen>,
     /// The turn waits for the code of somebody else, who has a deadline of his own.
     waits: AtomicBool,
-    /// The cell goes on with another instance: what runs here is no turn of it any more.
-    lost: AtomicBool,
+    /// A turn that was given up, by its word: it is its actor's no longer. No turn's word is 0.
+    given_up: AtomicU64,
     /// Whose list it is in. As long as this is held no other list has the same address.
     owner: Weak<Watches>,
 }
@@ -90,7 +90,6 @@ impl Watch {
     /// The word first: whoever sees this cell sees that another turn has begun.
     fn begin(&self, cell: &Arc<Cell>, index: u32) {
         self.waits.store(false, Relaxed);
-        self.lost.store(false, Relaxed);
         self.turn(index);
         *self.cell.lock() = Some(Arc::clone(cell));
     }
@@ -111,8 +110,12 @@ impl Watch {
     }
 
     /// Whether this turn, of that artifact's code, is reported for the first time.
-    pub(crate) fn report(&self, code: Digest) -> bool {
-        self.seen.lock().reported.replace(code).is_none()
+    pub(crate) fn report(&self, code: impl FnOnce() -> Digest) -> bool {
+        let mut seen = self.seen.lock();
+        let first = seen.reported.is_none();
+        // Of one that was given up another version may serve by now.
+        seen.reported.get_or_insert_with(code);
+        first
     }
 
     /// Whose code does not return in a turn of this cell, as far as it is reported. A destructor is no turn.
@@ -124,8 +127,8 @@ impl Watch {
 
     fn runs(&self, cell: &Arc<Cell>) -> Option<u32> {
         let running = self.cell.lock();
-        let running = running.as_ref().filter(|running| Arc::ptr_eq(running, cell) && !self.lost.load(Relaxed));
-        running.map(|_| self.word.load(Relaxed) as u32)
+        let word = running.as_ref().filter(|running| Arc::ptr_eq(running, cell)).map(|_| self.word.load(Relaxed))?;
+        (word != self.given_up.load(Relaxed)).then_some(word as u32)
     }
 }
 
@@ -143,7 +146,7 @@ impl Watches {
             cell: Mutex::new(None),
             seen: Mutex::new(Seen { word: 0, since: Instant::now(), reported: None }),
             waits: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
+            given_up: AtomicU64::new(0),
             owner: Arc::downgrade(self),
         });
         self.all.lock().push(Arc::clone(&watch));
@@ -172,11 +175,26 @@ impl Watches {
         self.all.lock().iter().find_map(|watch| watch.hangs(cell))
     }
 
-    /// What runs a `save` of this cell is lost to it, and goes on being watched for its code.
-    pub(crate) fn lose(&self, cell: &Arc<Cell>) {
-        for watch in self.all.lock().iter().filter(|watch| watch.runs(cell) == Some(SAVING)) {
-            watch.lost.store(true, Relaxed);
+    /// Which message the turn of the cell handles that hangs; `None`: none does.
+    pub(crate) fn hanging(&self, cell: &Arc<Cell>) -> Option<u32> {
+        self.all.lock().iter().find(|watch| watch.hangs(cell).is_some()).and_then(|watch| watch.runs(cell))
+    }
+
+    /// The turn that the cell is in is its no longer.
+    pub(crate) fn give_up(&self, cell: &Arc<Cell>) {
+        for watch in self.all.lock().iter().filter(|watch| watch.runs(cell).is_some()) {
+            watch.given_up.store(watch.word.load(Relaxed), Relaxed);
         }
+    }
+
+    /// All cells with a turn that does not return, each with the artifact whose code that is, as far as it is reported.
+    pub(crate) fn hung(&self) -> Vec<(Arc<Cell>, Digest)> {
+        let hung = |watch: Arc<Watch>| {
+            let cell = watch.cell.lock().clone()?;
+            let digest = watch.hangs(&cell)?;
+            Some((cell, digest))
+        };
+        self.list().into_iter().filter_map(hung).collect()
     }
 
     /// Waits, in a turn of this cell, for the code of somebody else: that is no hang of the cell's own code.

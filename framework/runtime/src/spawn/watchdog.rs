@@ -33,7 +33,7 @@ fn look(shared: &Shared) {
     for watch in shared.executor.watches.list() {
         match watch.look(now) {
             Look::Runs(running) if running.running_for >= shared.config.hang_after => {
-                if watch.report(running.cell.provider().digest()) {
+                if watch.report(|| running.cell.provider().digest()) {
                     report(shared, &running);
                     shared.executor.dropper.give_up(&watch);
                 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use teneral_contract::{AskError, Fingerprint, Wire};
 use teneral_runtime::ports::Why;
-use teneral_runtime::{Begin, DeadKind, NoReplay, ReplayError, Replayed, SystemClock};
+use teneral_runtime::{Begin, DeadKind, LeaseLost, LeaseStep, NoReplay, ReplayError, Replayed, SystemClock};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -39,6 +39,24 @@ fn f38_past_a_bound_nothing_is_kept_and_the_actor_goes_on() {
         drop(paused);
         assert_eq!(world.seen(&actor).numbers(), (1..=20).collect::<Vec<_>>(), "as before");
     }
+}
+
+#[test]
+fn what_a_holder_lends_comes_back_whenever_the_pause_ends() {
+    let world = World::new();
+    let (actor, old, new) = two(&world);
+    world.put(&actor, 1);
+    let probation = Probation::begin(&actor, &old, &new);
+    let mut paused = probation.pause();
+    let at_work = paused.lend(LeaseStep::Restore, probation.frozen, |frozen| {
+        actor.cancel_pause("operator");
+        frozen
+    });
+    let frozen = at_work.unwrap_or_else(|(_, lost)| panic!("it was lent: {lost}"));
+    let too_late = paused.lend(LeaseStep::Restore, frozen, |_| panic!("nothing is done any more"));
+    let Err((frozen, lost)) = too_late.map(|()| "done") else { panic!("the pause is over") };
+    assert_eq!(lost, LeaseLost::Cancelled { by: "operator".to_owned() });
+    assert_eq!(log_of(&frozen.save(1 << 20).expect("it saves")).numbers(), [1]);
 }
 
 #[test]

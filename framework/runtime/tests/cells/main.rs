@@ -5,6 +5,7 @@ mod bridge;
 mod crashing;
 mod ending;
 mod far;
+mod given_up;
 mod hanging;
 mod keeping;
 mod moving;

@@ -100,6 +100,8 @@ enum Turns {
     Well,
     /// That of the first sender's first message fails: the actor is held, and the message is the next version's.
     Fail,
+    /// That one does not return: somebody goes on without it, and it does so one day.
+    Hang,
     /// They are taken elsewhere, as many at a time as wait, and no thread has them meanwhile.
     Away,
 }
@@ -198,7 +200,15 @@ impl World {
                 return self.schedule(Again::Schedule);
             }
             if let Work::User(sent) = work {
-                let fails = instance.code == 1 && self.turns == Turns::Fail && (sent.sender, sent.number) == (0, 0);
+                let first = instance.code == 1 && (sent.sender, sent.number) == (0, 0);
+                if first && self.turns == Turns::Hang {
+                    let recorded = instance.state.clone();
+                    assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
+                    self.give_up(recorded, sent);
+                    assert!(activation.abandon().is_some(), "it has its instance");
+                    return saw("it returns");
+                }
+                let fails = first && self.turns == Turns::Fail;
                 (instance.wreck, failed) = (fails, fails.then_some(sent));
                 if !fails {
                     instance.state.seen.push(sent);
@@ -215,6 +225,23 @@ impl World {
         }
         saw(activation.again() == Again::Schedule);
         self.schedule(activation.again());
+    }
+
+    /// Whoever has what was recorded of an instance whose turn hangs goes on without that.
+    fn give_up(self: &Arc<Self>, recorded: State, hung: Sent) {
+        let world = Arc::clone(self);
+        let run = move || {
+            let wreck = Instance { wreck: true, ..Instance::new(1, recorded) };
+            let cut = world.cell.cut_off(wreck, DECIDES);
+            let (lease, other, again) = cut.unwrap_or_else(|_| panic!("nobody stops it"));
+            saw(other);
+            world.schedule(again);
+            world.commit(lease, Upgrade::Migrate, Some(hung));
+        };
+        match self.runs {
+            Runs::Inline => run(),
+            Runs::Spawned => self.activations.lock().expect("uncontended").push(thread::spawn(run)),
+        }
     }
 
     fn looks(&self, instance: &Instance) {
@@ -243,7 +270,9 @@ impl World {
         match self.cell.wait_quiet(lease, None) {
             Ok(()) => self.commit(lease, upgrade, None),
             // While the other holds it, or when that is over.
-            Err(NotPaused::Held(_) | NotPaused::Revoked) if self.turns == Turns::Fail => saw("gave way"),
+            Err(NotPaused::Held(_) | NotPaused::Revoked) if matches!(self.turns, Turns::Fail | Turns::Hang) => {
+                saw("gave way");
+            }
             Err(why) => panic!("it comes to rest: {why:?}"),
         }
     }
@@ -338,6 +367,8 @@ fn u18_no_code_runs_on_state_of_another_version_exhaustively() {
         assert!(exhaustively((Runs::Inline, Turns::Well), 2, 2, upgrade) > 4_000);
         assert!(exhaustively((Runs::Inline, Turns::Fail), 2, 1, upgrade) > 500);
         assert!(exhaustively((Runs::Spawned, Turns::Fail), 1, 2, upgrade) > 2_000);
+        assert!(exhaustively((Runs::Inline, Turns::Hang), 2, 1, upgrade) > 500);
+        assert!(exhaustively((Runs::Spawned, Turns::Hang), 1, 2, upgrade) > 500);
         assert!(exhaustively((Runs::Inline, Turns::Away), 2, 1, upgrade) > 500);
         assert!(exhaustively((Runs::Spawned, Turns::Away), 1, 2, upgrade) > 500);
     }
@@ -347,7 +378,7 @@ fn u18_no_code_runs_on_state_of_another_version_exhaustively() {
 fn u18_no_code_runs_on_state_of_another_version_at_random() {
     let seed = seed();
     for upgrade in [Upgrade::Migrate, Upgrade::Reset] {
-        for turns in [Turns::Well, Turns::Fail, Turns::Away] {
+        for turns in [Turns::Well, Turns::Fail, Turns::Hang, Turns::Away] {
             let random = RandomScheduler::new_from_seed(seed, 5_000);
             Runner::new(random, Config::new()).run(move || model((Runs::Spawned, turns), 3, 4, 2, upgrade));
             let pct = PctScheduler::new_from_seed(seed, 3, 3_000);

@@ -12,7 +12,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use teneral::api::client::part;
-use teneral::api::wire::{ArtifactDetail, OLDER_HEADER, Pardoned, RELEASE_HEADER, RemoveArtifact, SIGNATURE_HEADER};
+use teneral::api::wire::{
+    ArtifactDetail, ArtifactView, InQuarantine, OLDER_HEADER, Pardoned, RELEASE_HEADER, RemoveArtifact,
+    SIGNATURE_HEADER,
+};
 use teneral::trusted::read_beside;
 use teneral::{Digest, Manifest, Release};
 
@@ -176,11 +179,11 @@ fn as_typed(failure: Failure, file: &Path) -> Failure {
 /// # Errors
 /// [`Failure`]: what the host says.
 pub(crate) fn list(List { host }: &List) -> Result<ExitCode, Failure> {
-    let releases: Vec<Release> = host.call(async |client| client.get("/v1/artifacts").await)?;
-    host.print(&releases, |releases| {
-        let head = ["KIND", "VERSION", "SCHEMA", "MIGRATES FROM", "BYTES", "SHA256"];
+    let artifacts: Vec<ArtifactView> = host.call(async |client| client.get("/v1/artifacts").await)?;
+    host.print(&artifacts, |artifacts| {
+        let head = ["KIND", "VERSION", "SCHEMA", "MIGRATES FROM", "BYTES", "QUARANTINE", "SHA256"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];
-        rows.extend(releases.iter().map(|release| {
+        rows.extend(artifacts.iter().map(|ArtifactView { release, quarantined }| {
             let from: Vec<String> = release.from.iter().map(ToString::to_string).collect();
             vec![
                 release.kind.clone(),
@@ -188,9 +191,14 @@ pub(crate) fn list(List { host }: &List) -> Result<ExitCode, Failure> {
                 release.schema.to_string(),
                 if from.is_empty() { "-".to_owned() } else { from.join(",") },
                 grouped(release.bytes),
+                if quarantined.is_some() { "yes" } else { "-" }.to_owned(),
                 release.sha256.to_string(),
             ]
         }));
-        columns(&rows)
+        let unwell = artifacts.iter().filter_map(|ArtifactView { release, quarantined }| {
+            let (kind, version, why) = (release.kind.clone(), release.version.clone(), quarantined.clone()?);
+            Some(InQuarantine { kind, version, why })
+        });
+        columns(&rows) + &super::unwell::quarantined(&unwell.collect::<Vec<_>>())
     })
 }

@@ -2,6 +2,7 @@
 
 use super::down::downs;
 use super::probation::on_probation;
+use super::unwell::{hung, quarantined};
 use super::{Host, OfVersion, or_dash, when};
 use crate::failure::Failure;
 use crate::table::{columns, harmless, words};
@@ -92,9 +93,21 @@ fn shown(detail: &KindDetail) -> String {
         if !version.on_probation.is_empty() {
             text.push_str(&format!("  on probation: {}\n", names(&version.on_probation)));
         }
+        if let Some(declared) = version.deterministic {
+            text.push_str(&format!("  deterministic: {}\n", deterministic(declared, &detail.place)));
+        }
         text.push_str(&understood(version));
     }
     text
+}
+
+/// Whether a version's work can be done anew, by what its manifest declares and by where it runs.
+fn deterministic(declared: bool, place: &str) -> &'static str {
+    match (declared, place) {
+        (false, _) => "no, so there is no way back by replay",
+        (true, "process") => "yes, but it runs in a process of its own, where there is no way back by replay",
+        (true, _) => "yes",
+    }
 }
 
 /// Who keeps a version's library in the process.
@@ -149,16 +162,27 @@ fn understood(VersionDetail { args, state, schema, messages, .. }: &VersionDetai
 fn list(host: &Host) -> Result<ExitCode, Failure> {
     let kinds: Vec<KindView> = host.call(async |client| client.get("/v1/kinds").await)?;
     host.print(&kinds, |kinds| {
-        let mut rows = vec![["KIND", "DEFAULT", "VERSIONS", "RUNNING", "DOWN"].map(str::to_owned).to_vec()];
+        let head = ["KIND", "DEFAULT", "VERSIONS", "RUNNING", "DOWN", "HUNG", "QUARANTINE"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
         rows.extend(kinds.iter().map(|view| {
             let versions: Vec<String> = view.versions.iter().map(ToString::to_string).collect();
             let running: Vec<String> =
                 view.running.iter().map(|(version, count)| format!("{count} on {version}")).collect();
             let running = if running.is_empty() { "-".to_owned() } else { running.join(", ") };
-            vec![view.kind.clone(), or_dash(view.default.as_ref()), versions.join(", "), running, view.down.to_string()]
+            let quarantined: Vec<String> = view.quarantined.iter().map(|one| one.version.to_string()).collect();
+            vec![
+                view.kind.clone(),
+                or_dash(view.default.as_ref()),
+                versions.join(", "),
+                running,
+                view.down.to_string(),
+                view.hung.len().to_string(),
+                if quarantined.is_empty() { "-".to_owned() } else { quarantined.join(", ") },
+            ]
         }));
         let named = kinds.iter().map(|view| {
-            downs(view.down, &view.down_first) + &on_probation(view.on_probation, &view.on_probation_first)
+            let unwell = hung(&view.hung) + &quarantined(&view.quarantined);
+            downs(view.down, &view.down_first) + &on_probation(view.on_probation, &view.on_probation_first) + &unwell
         });
         columns(&rows) + &named.collect::<String>()
     })

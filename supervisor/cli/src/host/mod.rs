@@ -22,6 +22,7 @@ mod probation;
 mod progress;
 mod several;
 pub(crate) mod status;
+mod unwell;
 pub(crate) mod upgrade;
 pub(crate) mod watch;
 

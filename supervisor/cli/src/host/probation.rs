@@ -24,7 +24,7 @@ pub(super) fn on_probation(count: usize, named: &[OnProbation]) -> String {
 /// How one stands, in a few words.
 pub(super) fn phase(on: &OnProbation) -> String {
     match &on.phase {
-        Phase::Watching => yet(on),
+        Phase::Watching => left(on),
         Phase::Sick { why } => format!("fails it: {}", harmless(why)),
         Phase::RollingBack { why } => format!("is being taken back: {}", harmless(why)),
         Phase::Held { failure: Failure { code, cause, .. } } => {
@@ -33,14 +33,14 @@ pub(super) fn phase(on: &OnProbation) -> String {
     }
 }
 
-/// How long it is on probation yet.
-fn yet(OnProbation { left_us, messages_left, .. }: &OnProbation) -> String {
+/// How long it is on probation still.
+fn left(OnProbation { left_us, messages_left, .. }: &OnProbation) -> String {
     let time = (*left_us > 0).then(|| span(left_us.div_ceil(1_000_000).saturating_mul(1_000_000)));
     let s = if *messages_left == 1 { "" } else { "s" };
     let messages = (*messages_left > 0).then(|| format!("{} message{s}", grouped(*messages_left)));
     match (time, messages) {
-        (Some(time), Some(messages)) => format!("{time} and {messages} yet"),
-        (Some(one), None) | (None, Some(one)) => format!("{one} yet"),
+        (Some(time), Some(messages)) => format!("{time} and {messages} left"),
+        (Some(one), None) | (None, Some(one)) => format!("{one} left"),
         (None, None) => "about to be final".to_owned(),
     }
 }
@@ -60,7 +60,7 @@ pub(super) fn moment(unix_us: u64) -> String {
 pub(super) fn block(on: &OnProbation) -> String {
     let OnProbation { actor, upgrade, from, to, watch, .. } = on;
     let mut text = match &on.phase {
-        Phase::Watching => format!("{actor}: on probation since {}, {}\n", moment(on.since_unix_us), yet(on)),
+        Phase::Watching => format!("{actor}: on probation since {}, {}\n", moment(on.since_unix_us), left(on)),
         _ => format!("{actor}: {}\n", phase(on)),
     };
     let turns = |version: &semver::Version, turns: &Turns| {
@@ -102,8 +102,13 @@ pub(super) fn block(on: &OnProbation) -> String {
         for way in &on.ways {
             text.push_str(&format!("  hint: teneral upgrade rollback {upgrade} {actor} --by {way}\n"));
         }
-        text.push_str(&format!("  hint: or let {to} go on: teneral upgrade finalise {upgrade} {actor}\n"));
+        if on.quarantined.is_none() {
+            text.push_str(&format!("  hint: or let {to} go on: teneral upgrade finalise {upgrade} {actor}\n"));
+        }
     }
+    text.extend(on.quarantined.as_ref().map(|why| {
+        format!("  {to} is in quarantine and cannot be made final until that is over: {}\n", harmless(why))
+    }));
     text
 }
 

@@ -2,6 +2,7 @@
 
 use super::down::downs;
 use super::probation::on_probation;
+use super::unwell::{hung, quarantined};
 use super::{Host, Span};
 use crate::failure::Failure;
 use crate::table::words;
@@ -14,7 +15,7 @@ use teneral::api::{ApiError, Client};
 const LOOK: Duration = Duration::from_millis(50);
 
 /// What does not serve yet may serve soon.
-const NOT_YET: [&str; 2] = ["CTL-DOWN", "CTL-BETWEEN"];
+const NOT_YET: [&str; 3] = ["CTL-DOWN", "CTL-BETWEEN", "CTL-LOST"];
 
 /// Which host.
 #[derive(Debug, clap::Args)]
@@ -60,10 +61,13 @@ fn described(health: &Health) -> String {
         ("actors", actors.to_string()),
         ("down", down.to_string()),
         ("probation", health.on_probation.to_string()),
+        ("hung", health.hung.len().to_string()),
+        ("quarantine", health.quarantined.len().to_string()),
         ("upgrades", if upgrades.is_empty() { "-".to_owned() } else { upgrades.join(" ") }),
         ("process", pid.to_string()),
         ("teneral", version.to_string()),
     ];
     let rows = words(&rows.map(|(name, value)| vec![name.to_owned(), value]));
-    rows + &downs(*down, down_first) + &on_probation(health.on_probation, &health.on_probation_first)
+    let unwell = hung(&health.hung) + &quarantined(&health.quarantined);
+    rows + &downs(*down, down_first) + &on_probation(health.on_probation, &health.on_probation_first) + &unwell
 }

@@ -66,6 +66,15 @@ pub struct ActorView {
     pub children: Vec<Addr>,
 }
 
+/// An actor with a turn that does not return.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Hung {
+    /// Who.
+    pub actor: Addr,
+    /// Whose code that is.
+    pub version: Version,
+}
+
 /// Starts an actor, which comes back when the host does.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(deny_unknown_fields)]

@@ -285,7 +285,8 @@ impl Happened {
     fn of_upgrade(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UpgradeBegun { upgrade, by, reason, actors, .. } => {
-                write!(f, "upgrade {upgrade} of {actors} actors begins, asked for by {by}")?;
+                let s = if *actors == 1 { "" } else { "s" };
+                write!(f, "upgrade {upgrade} of {actors} actor{s} begins, asked for by {by}")?;
                 if reason.is_empty() { Ok(()) } else { write!(f, ": {reason}") }
             }
             Self::UpgradeStep { upgrade, step, took_us, result, code, cause, .. } => {
@@ -296,7 +297,8 @@ impl Happened {
                 }
             }
             Self::UpgradeEnded { upgrade, actors, well, .. } => {
-                write!(f, "upgrade {upgrade} ended: {well} of {actors} actors are there")
+                let are = if *actors == 1 { "actor is" } else { "actors are" };
+                write!(f, "upgrade {upgrade} ended: {well} of {actors} {are} there")
             }
             Self::Upgraded { from, version, paused_us, .. } => {
                 write!(f, "upgraded {from} -> {version}, paused {paused_us} us")

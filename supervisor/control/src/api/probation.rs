@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_store::UpgradeId;
-use teneral_upgrade::{Failure, Held, OnProbation, Probation, Rollback, Watch, WayBack};
+use teneral_upgrade::{Failure, Held, OnProbation, PathlessPolicy, Probation, Rollback, Watch, WayBack};
 
 /// How long a probation lasts that is asked for where nobody says how long.
 pub const PROBATION_TIME: Duration = Duration::from_secs(60);
@@ -111,8 +111,8 @@ pub struct ProbationView {
 pub struct ProbationEnd {
     /// Whose.
     pub actor: Addr,
-    /// `finalised`, `rolled_back`, `superseded` by another upgrade, `stopped` with its actor, or `host_ended`: the host
-    /// ended first, and the instance before with it.
+    /// `finalised`, `rolled_back`, `superseded` by another upgrade (without `by`: since the host ended), `stopped` with
+    /// its actor, or `host_ended`: the host ended first, and the instance before with it.
     pub how: String,
     /// When; none when the host ended before it was written.
     pub at: Option<Timestamp>,
@@ -156,6 +156,10 @@ pub struct RollBack {
     /// By which way; none: by the best that each actor has.
     #[serde(default)]
     pub by: Option<WayBack>,
+    /// What becomes of waiting messages that the version before has no path for; none: as the host's configuration has
+    /// it, or else the rollback is refused.
+    #[serde(default)]
+    pub pathless: Option<PathlessPolicy>,
     /// Only these of its actors; none: all that are on probation for it.
     #[serde(default)]
     pub actors: Vec<Addr>,

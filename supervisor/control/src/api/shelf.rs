@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use teneral_contract::manifest::MessageEntry;
 use teneral_contract::{Addr, Digest};
-use teneral_store::UpgradeId;
+use teneral_store::{Release, UpgradeId};
 
 /// An actor kind with all that there is of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -17,6 +17,8 @@ pub struct KindDetail {
     pub kind: String,
     /// The version that new actors get.
     pub default: Option<Version>,
+    /// Where its actors run: `in-process`, or `process` for one of its own, where no work is done anew.
+    pub place: String,
     /// What the store holds, by version.
     pub versions: Vec<VersionDetail>,
 }
@@ -52,6 +54,8 @@ pub struct VersionDetail {
     pub state: Option<Value>,
     /// Its messages.
     pub messages: Vec<MessageDetail>,
+    /// Whether it is declared deterministic, so that its work can be done anew; none: the artifact cannot be read.
+    pub deterministic: Option<bool>,
     /// Why the artifact would not be loaded now.
     pub refused: Option<Refusal>,
 }
@@ -122,6 +126,27 @@ pub struct AcceptMarks {
     pub production: bool,
     /// Why; not empty.
     pub reason: String,
+}
+
+/// A version in quarantine: its code hung, and nothing new is made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct InQuarantine {
+    /// Its kind.
+    pub kind: String,
+    /// Which.
+    pub version: Version,
+    /// What it did.
+    pub why: String,
+}
+
+/// An artifact of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ArtifactView {
+    /// Its record.
+    #[serde(flatten)]
+    pub release: Release,
+    /// Why it is in quarantine; none: it is in none.
+    pub quarantined: Option<String>,
 }
 
 /// A version that is in no quarantine any more.

@@ -1,6 +1,8 @@
 //! What is said on the control socket, by both sides. Fields that a side does not know are an error, not a guess.
 
-pub use super::actors::{ActorView, BeginFrom, Checked, Down, HasStopped, Lost, Pause, Restart, Say, Start, Stop};
+pub use super::actors::{
+    ActorView, BeginFrom, Checked, Down, HasStopped, Hung, Lost, Pause, Restart, Say, Start, Stop,
+};
 use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,8 @@ pub use super::probation::{
     Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView, RollBack, WatchChoices,
 };
 pub use super::shelf::{
-    AcceptMarks, ArtifactDetail, ImageView, KindDetail, MarksView, MessageDetail, Pardoned, Refusal, VersionDetail,
+    AcceptMarks, ArtifactDetail, ArtifactView, ImageView, InQuarantine, KindDetail, MarksView, MessageDetail, Pardoned,
+    Refusal, VersionDetail,
 };
 
 /// The header with the release file of a pushed artifact, in base64.
@@ -62,6 +65,10 @@ pub struct Health {
     pub on_probation: usize,
     /// The first few of them by name: at most [`DOWN_NAMED_MAX`].
     pub on_probation_first: Vec<OnProbation>,
+    /// The versions in quarantine, by kind.
+    pub quarantined: Vec<InQuarantine>,
+    /// The actors with a turn that does not return, by name.
+    pub hung: Vec<Hung>,
     /// Upgrades at work.
     pub upgrades: Vec<UpgradeId>,
 }
@@ -100,6 +107,10 @@ pub struct KindView {
     pub on_probation: usize,
     /// The first few of them by name: at most [`DOWN_NAMED_MAX`].
     pub on_probation_first: Vec<OnProbation>,
+    /// Which of its versions are in quarantine.
+    pub quarantined: Vec<InQuarantine>,
+    /// Its actors with a turn that does not return, by name.
+    pub hung: Vec<Hung>,
 }
 
 /// Names an actor.

@@ -55,9 +55,12 @@ fn not_let_go(system: &System, addr: &Addr, owner: String) -> ApiError {
     let on = system.on_probation().into_iter().find(|on| on.actor == *addr);
     let (why, hint) = match on.as_ref().map(|on| (on, &on.phase)) {
         Some((on, Phase::Held { failure: Failure { code, cause, .. } })) => {
-            let go_on = format!("let {} go on: teneral upgrade finalise {} {addr}", on.to, on.upgrade);
-            let back = |way| format!("take it back: teneral upgrade rollback {} {addr} --by {way}; or ", on.upgrade);
-            let hint = on.ways.first().map_or_else(String::new, back) + &go_on;
+            let back = |way| format!("take it back: teneral upgrade rollback {} {addr} --by {way}", on.upgrade);
+            let go_on = || format!("let {} go on: teneral upgrade finalise {} {addr}", on.to, on.upgrade);
+            let go_on = on.quarantined.is_none().then(go_on);
+            let ways: Vec<String> = on.ways.first().map(back).into_iter().chain(go_on).collect();
+            let look = || format!("look at how it stands: teneral upgrade status {}", on.upgrade);
+            let hint = if ways.is_empty() { look() } else { ways.join("; or ") };
             (format!("it could not be taken back ([{code}] {cause}); "), hint)
         }
         Some((on, Phase::RollingBack { why })) => {

@@ -24,6 +24,7 @@ mod probations;
 mod refused;
 mod routes;
 mod shelf;
+mod unwell;
 mod upgrades;
 mod watched;
 

@@ -3,8 +3,8 @@
 //! So whoever asks too early or too late learns that, instead of finding nobody. What was let in is counted: a host
 //! that stops owes it an answer.
 
-use super::probations;
 use super::routes::{Answer, Json, look};
+use super::{probations, unwell};
 use crate::System;
 use crate::fallen::counted;
 use axum::extract::{Request, State};
@@ -162,7 +162,8 @@ pub(super) async fn health(State(system): State<System>) -> Answer<Health> {
     };
     // A disk that cannot be read is no reason to say nothing.
     let (down, down_first) = counted(downs.unwrap_or_default());
-    let status = phase.as_str().to_owned();
+    let quarantined = look(&system, unwell::quarantined).await.unwrap_or_default();
+    let (status, hung) = (phase.as_str().to_owned(), unwell::hung(&system));
     let (on_probation, on_probation_first) = probations::named(system.on_probation());
     Ok(Json(Health {
         version,
@@ -174,6 +175,8 @@ pub(super) async fn health(State(system): State<System>) -> Answer<Health> {
         down_first,
         on_probation,
         on_probation_first,
+        quarantined,
+        hung,
         upgrades,
     }))
 }

@@ -9,11 +9,12 @@ use crate::{System, SystemError};
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
+use semver::Version;
 use std::collections::BTreeMap;
 use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{DOWN_NAMED_MAX, Finalise, Finalised, ProbationEnd, ProbationView, RollBack};
-use teneral_store::{End, Entry, ProbationOver, Term, UpgradeId};
+use teneral_store::{End, Entry, Move, ProbationOver, Term, UpgradeId};
 use teneral_upgrade::{BackError, OnProbation, Outcome, Owed, Report, TakenBack, UpgradeError};
 
 pub(super) fn routes() -> Router<System> {
@@ -62,6 +63,7 @@ impl Looked {
 /// What is written of an upgrade, as far as its probation goes.
 pub(super) struct Written<'a> {
     pub(super) term: Option<Term>,
+    pub(super) moves: &'a [Move],
     pub(super) end: Option<&'a End>,
     pub(super) ends: Vec<ProbationOver>,
 }
@@ -72,6 +74,7 @@ impl<'a> Written<'a> {
         let over = |entry: &Entry| if let Entry::Probation(over) = entry { Some(over.clone()) } else { None };
         Self {
             term: Entry::begin_of(journal).and_then(|begin| begin.probation),
+            moves: Entry::begin_of(journal).map_or(&[], |begin| begin.moves.as_slice()),
             end: Entry::end_of(journal),
             ends: journal.iter().filter_map(over).collect(),
         }
@@ -83,7 +86,7 @@ pub(super) fn view(
     system: &System,
     id: &UpgradeId,
     Looked { on, owed }: Looked,
-    Written { term, end, ends }: Written<'_>,
+    Written { term, moves, end, ends }: Written<'_>,
 ) -> Result<Option<ProbationView>, SystemError> {
     let mut over: BTreeMap<Addr, ProbationEnd> = BTreeMap::new();
     // An end that could not be written yet is one.
@@ -102,8 +105,15 @@ pub(super) fn view(
     if term.is_some_and(|term| term.boot != system.runtime().epoch()) {
         let left: Vec<&Addr> = committed(end).filter(|actor| !over.contains_key(actor)).collect();
         if !left.is_empty() {
-            let taken = system.inner.upgrades.taken_back(id)?;
-            over.extend(left.into_iter().map(|actor| (actor.clone(), outlived(actor, taken.get(actor)))));
+            let (upgrades, taken) = (&system.inner.upgrades, system.inner.upgrades.taken_back(id)?);
+            for actor in left {
+                let moved = moves.iter().find(|moved| moved.addr == *actor);
+                let elsewhere = match moved {
+                    Some(moved) => upgrades.elsewhere(moved)?,
+                    None => None,
+                };
+                over.insert(actor.clone(), outlived(actor, taken.get(actor), elsewhere));
+            }
         }
     }
     let on = on.into_iter().filter(|on| !over.contains_key(&on.actor)).collect();
@@ -117,14 +127,19 @@ pub(super) fn view(
 }
 
 /// The end of a probation that its host did not live to write down.
-fn outlived(actor: &Addr, taken: Option<&TakenBack>) -> ProbationEnd {
+fn outlived(actor: &Addr, taken: Option<&TakenBack>, elsewhere: Option<Version>) -> ProbationEnd {
     let (actor, by) = (actor.clone(), taken.map(|taken| taken.by.clone()));
-    match taken {
-        Some(TakenBack { at_unix_us: Some(at_unix_us), why, .. }) => {
+    match (taken, elsewhere) {
+        (Some(TakenBack { at_unix_us: Some(at_unix_us), why, .. }), _) => {
             let at = Some(timestamp(at_unix_us.saturating_mul(1000)));
             ProbationEnd { actor, how: "rolled_back".to_owned(), at, why: why.clone(), by }
         }
-        _ => {
+        // Whoever moved it has decided: there is nothing left to make final.
+        (_, Some(version)) => {
+            let why = format!("its probation ended with the host, and it runs {version} by now");
+            ProbationEnd { actor, how: "superseded".to_owned(), at: None, why, by }
+        }
+        (_, None) => {
             let why = match taken {
                 Some(_) => "the host ended while it was being taken back",
                 None => "the host ended first, and the instance before with it",
@@ -177,9 +192,10 @@ async fn rollback(
     Path(id): Path<String>,
     Asked(body): Asked<RollBack>,
 ) -> Result<(Extension<Note>, Json<Vec<Report>>), ApiError> {
-    let RollBack { by, actors, reason } = body;
+    let RollBack { by, pathless, actors, reason } = body;
     let id = known(&system, &id).await?;
-    let reports = system.roll_back(&id, by, &actors, (&who, &reason)).await?;
+    let how = (by, pathless.unwrap_or(system.upgrade_options().pathless));
+    let reports = system.roll_back(&id, how, &actors, (&who, &reason)).await?;
     let moved = || reports.iter().flat_map(|report| &report.actors);
     let failed = moved().find_map(|actor| actor.outcome.failure());
     let what = about(&id, moved().map(|actor| &actor.actor));

@@ -68,6 +68,7 @@ fn now(error: &SystemError) -> &'static str {
                 "the upgrade is final; new actors of the kind get the version that they got before"
             }
             BackError::NotSent { .. } => "it is held still",
+            BackError::Quarantined { .. } => "nothing is final; who is on probation is so still",
             _ => "nothing was done",
         },
         E::Ask { source: AskError::Timeout, .. } => "the actor may still handle the request",

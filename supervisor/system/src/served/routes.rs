@@ -2,7 +2,7 @@
 
 use super::asked::{Asked, signed, whole};
 use super::audited::{self, Note};
-use super::{care, held, keys, letters, marks, modules, openapi, phase, probations, shelf, upgrades, watched};
+use super::{care, held, keys, letters, marks, modules, openapi, phase, probations, shelf, unwell, upgrades, watched};
 use crate::fallen::{counted, suspended};
 use crate::{Admission, Launch, Stopped, System, SystemError, ToAddr};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -54,7 +54,7 @@ pub(super) fn of(system: System) -> Router {
     Router::new()
         .route(phase::HEALTH, get(phase::health))
         .route("/v1/config", get(phase::config))
-        .route("/v1/artifacts", get(artifacts))
+        .route("/v1/artifacts", get(unwell::artifacts))
         .route("/v1/artifacts/push", post(push).layer(DefaultBodyLimit::max(artifact_bytes_max)))
         .route("/v1/kinds", get(kinds))
         .route("/v1/kinds/set-default", post(set_default))
@@ -103,10 +103,6 @@ async fn no_path(request: Request) -> ApiError {
     ApiError::request(StatusCode::NOT_FOUND, "CTL-PATH", what, "docs/control.md lists them")
 }
 
-async fn artifacts(State(system): State<System>) -> Answer<Vec<Release>> {
-    Ok(Json(look(&system, System::releases).await?))
-}
-
 async fn push(State(system): State<System>, request: Request) -> Result<(Extension<Note>, Json<Release>), ApiError> {
     let signed = signed(request.headers())?;
     let older = request.headers().contains_key(OLDER_HEADER);
@@ -138,6 +134,8 @@ fn kind_views(system: &System) -> Result<Vec<KindView>, SystemError> {
             down_first: Vec::new(),
             on_probation: 0,
             on_probation_first: Vec::new(),
+            quarantined: Vec::new(),
+            hung: Vec::new(),
         };
         kinds.entry(kind.clone()).or_insert_with(new).versions.push(version);
     }
@@ -145,8 +143,14 @@ fn kind_views(system: &System) -> Result<Vec<KindView>, SystemError> {
     for down in system.downs()? {
         downs.entry(down.actor.kind().to_owned()).or_default().push(down);
     }
-    let on_probation = system.on_probation();
+    let (on_probation, mut hung) = (system.on_probation(), unwell::hung(system));
+    for quarantined in unwell::quarantined(system)? {
+        if let Some(view) = kinds.get_mut(&quarantined.kind) {
+            view.quarantined.push(quarantined);
+        }
+    }
     for view in kinds.values_mut() {
+        view.hung = hung.extract_if(.., |hung| hung.actor.kind() == view.kind).collect();
         let of_kind = on_probation.iter().filter(|on| on.actor.kind() == view.kind).cloned();
         (view.on_probation, view.on_probation_first) = probations::named(of_kind);
         (view.down, view.down_first) = counted(downs.remove(&view.kind).unwrap_or_default());

@@ -4,7 +4,7 @@ use super::asked::{Asked, wrong};
 use super::routes::{Answer, Json, look};
 use crate::library::Described;
 use crate::system::parse;
-use crate::{ImageUse, System, SystemError};
+use crate::{ImageUse, Place, System, SystemError};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
@@ -47,7 +47,7 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
     }
     let (keys, defined, running) = (system.trusted_keys()?, system.definitions()?, system.runtime().actors_of(&kind));
     let (on_probation, who) = (system.on_probation(), |on: &OnProbation| on.actor.clone());
-    let mut versions = Vec::with_capacity(of_kind.len());
+    let (place, mut versions) = (system.place(&kind), Vec::with_capacity(of_kind.len()));
     for release in of_kind {
         let Release { version, sha256, bytes, schema, added_unix_us, .. } = release.clone();
         let signed = system.store().signed(sha256)?;
@@ -62,6 +62,11 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
             Err(refused) => {
                 (system.library().described(&release).ok().map(|described| described.manifest), Some(refused))
             }
+        };
+        // What it declares, also where its kind runs in a process that does not offer it.
+        let declared = match (&manifest, place) {
+            (Some(manifest), Place::InProcess) => Some(manifest.deterministic),
+            _ => system.library().described(&release).ok().map(|described| described.manifest.deterministic),
         };
         versions.push(VersionDetail {
             sha256,
@@ -84,11 +89,12 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
             args: manifest.as_ref().map(|manifest| manifest.args.shape.clone()),
             state: manifest.as_ref().map(|manifest| manifest.state.shape.clone()),
             messages: manifest.iter().flat_map(|manifest| &manifest.messages).map(MessageDetail::from).collect(),
+            deterministic: declared,
             refused: refused.as_ref().map(refusal),
             version,
         });
     }
-    Ok(KindDetail { default: system.default_version(&kind)?, kind, versions })
+    Ok(KindDetail { default: system.default_version(&kind)?, kind, place: place.name().to_owned(), versions })
 }
 
 fn refusal(Refused { code, cause, hint }: &Refused) -> Refusal {

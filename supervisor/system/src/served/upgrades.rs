@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{Apply, Page, Upgrade, UpgradeSummary, UpgradeView};
 use teneral_store::{Begin, Entry, Logged, Store, StoreError, UpgradeId};
-use teneral_upgrade::{Plan, Report, UpgradeError};
+use teneral_upgrade::{Outcome, Plan, Report, UpgradeError};
 
 /// Upgrades on a page where the caller does not say, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -74,7 +74,11 @@ fn summary(
     let status = status(matches!(last, Entry::End(_)), running.contains(&id));
     let at = |unix_us: u64| i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     let begin = if let Entry::Begin(begin) = first { begin } else { Begin::default() };
-    let mut to: Vec<_> = begin.moves.iter().map(|moved| moved.to.clone()).collect();
+    // Who was there already had no move.
+    let there = if let Entry::End(end) = &last { end.actors.as_slice() } else { &[] };
+    let there = there.iter().filter(|actor| actor.outcome == Outcome::Unchanged.name());
+    let mut to: Vec<_> =
+        begin.moves.iter().map(|moved| &moved.to).chain(there.map(|actor| &actor.now)).cloned().collect();
     to.sort();
     to.dedup();
     let mut probation = BTreeMap::new();
@@ -86,6 +90,7 @@ fn summary(
             looked,
             Written {
                 term: begin.probation,
+                moves: &begin.moves,
                 end: if let Entry::End(end) = &last { Some(end) } else { None },
                 ends: system.store().probation_ends(&id)?,
             },

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use teneral_contract::{Addr, Digest, Tag};
 use teneral_runtime::error::LeaseLost;
-use teneral_runtime::{PauseRefused, Quiesced, Tally};
+use teneral_runtime::{Events, PauseRefused, Quiesced, Tally, What};
 use teneral_store::{StepDone, UpgradeId};
 
 /// How the way back of an actor ends that did not come through.
@@ -114,11 +114,13 @@ impl Upgrades {
     /// that is left to do. Blocks on the disk.
     ///
     /// # Errors
-    /// [`BackError::Probation`] when there is nothing to make final, or the upgrade is at work.
+    /// [`BackError::Probation`] when there is nothing to make final, or the upgrade is at work;
+    /// [`BackError::Quarantined`] while the version is in quarantine.
     pub fn finalise(&self, id: &UpgradeId, only: &[Addr], who: &str) -> Result<Vec<Addr>, UpgradeError> {
         if self.inner.is_running(id) {
             return Err(UpgradeError::Back(BackError::Probation(format!("{id} is at work: it is final as a whole"))));
         }
+        self.inner.probations.may_be_final(id, only)?;
         let taken = self.inner.probations.take_idle(id, only)?;
         let mut actors: Vec<Addr> = taken.iter().map(|entry| entry.moved.addr.clone()).collect();
         if actors.is_empty() {
@@ -131,23 +133,28 @@ impl Upgrades {
     }
 
     /// Takes an upgrade's actors back to the version before, or some of them, while they are on probation. `way`: the
-    /// best there is for each, when it is none. Blocks.
+    /// best there is for each, when it is none; with what becomes of waiting messages that the version before has no
+    /// path for. Blocks.
     ///
     /// # Errors
     /// [`BackError::Probation`] when nobody is on probation for it; [`BackError::NoWay`] when an actor cannot go
-    /// back that way; [`UpgradeError::Running`] when another upgrade has one. What came of it when it began is in the
+    /// back that way; [`UpgradeError::Contract`] when messages would be lost, and that was not asked for;
+    /// [`UpgradeError::Running`] when another upgrade has one. What came of it when it began is in the
     /// reports, one a way; of several ways one that did not begin says so there.
     pub fn roll_back(
         &self,
         id: &UpgradeId,
-        way: Option<WayBack>,
+        way: (Option<WayBack>, PathlessPolicy),
         only: &[Addr],
         asked: (&str, &str),
     ) -> Result<Vec<Report>, UpgradeError> {
         let (mut reports, mut refused) = (Vec::new(), Vec::new());
         for back in self.inner.probations.begin_back(&self.inner, (id, only), way, asked)? {
             match self.back(&back) {
-                Ok(report) => reports.push(report),
+                Ok(report) => {
+                    back.ended(&report);
+                    reports.push(report);
+                }
                 Err(error) => refused.push((back.refused(&error), error)),
             }
         }
@@ -166,12 +173,16 @@ impl Upgrades {
         let run = move || {
             let mut back = back;
             upgrades.inner.probations.come_to_rest(&mut back);
-            if !back.actors.is_empty()
-                && let Err(error) = upgrades.back(&back)
-            {
-                let (code, upgrade) = (error.code(), &back.of);
-                tracing::error!(%upgrade, code, %error, "fails its probation, and was not taken back");
-                upgrades.not_begun(&back, &error);
+            if back.actors.is_empty() {
+                return;
+            }
+            match upgrades.back(&back) {
+                Ok(report) => back.ended(&report),
+                Err(error) => {
+                    let (code, upgrade) = (error.code(), &back.of);
+                    tracing::error!(%upgrade, code, %error, "fails its probation, and was not taken back");
+                    upgrades.not_begun(&back, &error);
+                }
             }
         };
         if let Err(error) = std::thread::Builder::new().name("rollback".to_owned()).spawn(run) {
@@ -211,8 +222,7 @@ impl Upgrades {
         let wanted = back.actors.iter();
         let wanted: Vec<Wanted> =
             wanted.filter_map(|addr| Some(Wanted { addr: addr.clone(), kind: None, to: to(addr)?.version })).collect();
-        // A message that only the new version knows must keep nobody on it.
-        let (downgrades, pathless) = (Downgrades::Allow, PathlessPolicy::DeadLetter);
+        let (downgrades, pathless) = (Downgrades::Allow, back.pathless);
         let options = Options { downgrades, pathless, trials: Trials::Skip, ..Options::new() };
         // All of one upgrade have the same.
         let bounds = back.actors.iter().find_map(|addr| probations.bounds(addr));
@@ -287,25 +297,35 @@ impl Upgrades {
     }
 
     /// Those of a rollback that went back are on probation no longer, once it is written down where they are: their
-    /// definition first, for a host that ends in between must not start them on what was taken back.
-    pub(crate) fn are_back(&self, of: &UpgradeId, (by, why): (&UpgradeId, &str), reports: &[ActorReport]) {
+    /// definition first, for a host that ends in between must not start them on what was taken back. What is to be told
+    /// of it.
+    pub(crate) fn are_back(
+        &self,
+        of: &UpgradeId,
+        (by, why): (&UpgradeId, &str),
+        reports: &[ActorReport],
+    ) -> Vec<(Events, What)> {
         let probations = &self.inner.probations;
         self.inner.moved(by, reports);
         probations.spoil(of);
         let committed = reports.iter().filter(|actor| actor.outcome == Outcome::Committed);
         let back = committed.filter_map(|actor| probations.take(&actor.actor, of)).collect();
-        probations.over(back, Over { how: "rolled_back", why, by: Some(by) });
+        probations.settled(back, Over { how: "rolled_back", why, by: Some(by) })
     }
 
     fn back_by_instance(&self, back: &UnderWay) -> Result<Report, UpgradeError> {
         let (inner, shared) = (&self.inner, &back.shared);
-        let plan = inner.probations.plan_back(&back.of, &back.actors, (&back.who, &back.why));
+        let plan = inner.probations.plan_back((&back.of, back.way), &back.actors, (&back.who, &back.why));
+        if plan.changes_nothing() {
+            // Stopped or moved on since: what moves nobody is in no journal.
+            let gone = BackError::Probation(format!("nobody is on probation for {} any more", back.of));
+            return Err(UpgradeError::Back(gone));
+        }
         let at = (shared.unix_us(), inner.runtime.epoch());
         let journal = Journal::begin(Arc::clone(&inner.store), shared.id.clone(), &plan, at)?;
         told::begun(inner.runtime.event_sink(), &shared.id, &plan);
         let (reports, journal) = self.each_back(back, &plan.moves, journal);
         let record = journal.end(&reports, &plan, shared.unix_us());
-        told::ended(inner.runtime.event_sink(), &shared.id, &reports);
         let report = Report {
             id: shared.id.clone(),
             who: plan.who,
@@ -320,7 +340,7 @@ impl Upgrades {
 
     /// All of them, as many at the same time as there are lanes: whoever waits goes on with the version that fails.
     fn each_back(&self, back: &UnderWay, moves: &[Move], journal: Journal) -> (Vec<ActorReport>, Journal) {
-        let shared = &back.shared;
+        let (shared, left) = (&back.shared, AtomicUsize::new(moves.len()));
         let (next, written) = (AtomicUsize::new(0), Mutex::new((vec![None; moves.len()], journal)));
         let lane = || {
             loop {
@@ -331,7 +351,12 @@ impl Upgrades {
                     self.inner.runtime.event_sink().emit(event);
                 }
                 // Before the next one is looked at: the host may end while that is on its way.
-                self.are_back(&back.of, (&shared.id, &back.why), std::slice::from_ref(&report));
+                let told = self.are_back(&back.of, (&shared.id, &back.why), std::slice::from_ref(&report));
+                if left.fetch_sub(1, Ordering::Relaxed) == 1 {
+                    shared.last_words.lock().extend(told);
+                } else {
+                    told.into_iter().for_each(|(events, what)| events.emit(what));
+                }
                 let mut written = written.lock();
                 written.1.steps(steps);
                 written.0[number] = Some(report);

@@ -4,10 +4,9 @@ use super::{BackError, Entry, Over};
 use crate::error::UpgradeError;
 use crate::report::{Failure, Outcome};
 use crate::upgrades::Upgrades;
-use semver::Version;
 use std::collections::BTreeMap;
 use teneral_contract::Addr;
-use teneral_store::{Entry as Journaled, UpgradeId};
+use teneral_store::{Entry as Journaled, Move, UpgradeId};
 
 /// By whose word a version becomes the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +62,8 @@ impl Upgrades {
             return Err(UpgradeError::Back(BackError::Probation(format!("{id} has moved nobody"))));
         }
         let was = Journaled::begin_of(&journal).map(|begin| &begin.defaults);
-        for (kind, version) in to {
+        for (kind, moved) in to {
+            let version = &moved.to;
             if by == By::Itself {
                 let now = self.inner.store.default_version(kind).map_err(unread)?;
                 let moved_on = now.as_ref() != was.and_then(|was| was.get(kind));
@@ -73,14 +73,15 @@ impl Upgrades {
                     continue;
                 }
             }
+            self.not_quarantined(moved)?;
             self.inner.finalised(kind, version)?;
         }
         Ok(())
     }
 }
 
-/// The kinds that an upgrade has moved, each with the highest version.
-fn moved_to(journal: &[Journaled]) -> BTreeMap<&str, &Version> {
+/// The kinds that an upgrade has moved, each with a move to the highest version.
+fn moved_to(journal: &[Journaled]) -> BTreeMap<&str, &Move> {
     let (begin, end) = (Journaled::begin_of(journal), Journaled::end_of(journal));
     let committed = |addr: &Addr| {
         // A journal that could not be closed says nothing of anybody: who passed was moved.
@@ -90,8 +91,10 @@ fn moved_to(journal: &[Journaled]) -> BTreeMap<&str, &Version> {
     };
     let mut to = BTreeMap::new();
     for moved in begin.iter().flat_map(|begin| &begin.moves).filter(|moved| committed(&moved.addr)) {
-        let highest = to.entry(moved.addr.kind()).or_insert(&moved.to);
-        *highest = (*highest).max(&moved.to);
+        let highest = to.entry(moved.addr.kind()).or_insert(moved);
+        if moved.to > highest.to {
+            *highest = moved;
+        }
     }
     to
 }

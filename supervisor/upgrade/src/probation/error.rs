@@ -32,6 +32,18 @@ pub enum BackError {
     /// The version before could not handle anew what came since the commit.
     #[error("what came since the commit could not be handled anew")]
     Replay(#[source] ReplayError),
+    /// Its version is not to be made final while it is in quarantine.
+    #[error("{addr}: {} {version} is in quarantine: {why}", .addr.kind())]
+    Quarantined {
+        /// Who.
+        addr: Addr,
+        /// Its version.
+        version: String,
+        /// What it did.
+        why: String,
+        /// What takes it back, if something does.
+        back: Option<String>,
+    },
     /// No effect of that number is held.
     #[error("no effect {0} is held")]
     NotHeld(u64),
@@ -63,6 +75,7 @@ impl BackError {
             Self::Probation(_) => "UPG-PROBATION",
             Self::NoWay { .. } | Self::Lossy { .. } => "UPG-NO-WAY-BACK",
             Self::Replay(_) => "UPG-REPLAY",
+            Self::Quarantined { .. } => "UPG-QUARANTINED",
             Self::NotHeld(_) => "UPG-NOT-HELD",
             Self::NotSent { .. } => "UPG-NOT-SENT",
             Self::Default { .. } => "UPG-DEFAULT",
@@ -71,8 +84,8 @@ impl BackError {
 
     /// What to do about it.
     #[must_use]
-    pub const fn hint(&self) -> &'static str {
-        match self {
+    pub fn hint(&self) -> String {
+        let hint = match self {
             Self::Probation(_) => "teneral upgrade status says who is on probation, and for which upgrade",
             Self::NoWay { .. } => "take one of the ways that there are (--by replay, downgrade or restore)",
             Self::Lossy { .. } => {
@@ -86,6 +99,14 @@ impl BackError {
             Self::NotHeld(_) => "teneral upgrade held list says which there are",
             Self::NotSent { .. } => "it is held still: send it again when its receiver takes messages, or drop it",
             Self::Default { .. } => "mend what the cause says, then: teneral kind set-default",
-        }
+            Self::Quarantined { addr, version, back, .. } => {
+                let pardon = format!("teneral artifact pardon {} {version} --reason WHY", addr.kind());
+                return match back {
+                    Some(back) => format!("take it back: {back}; or, where the code is not to blame: {pardon}"),
+                    None => format!("where the code is not to blame: {pardon}"),
+                };
+            }
+        };
+        hint.to_owned()
     }
 }

@@ -22,14 +22,13 @@ pub use error::BackError;
 pub use held::Held;
 pub use judge::Sick;
 pub use owed::Owed;
+pub(crate) use policy::{Bounds, no_replay, ways, ways_of};
 pub use policy::{Down, Probation, Rollback, Watch, WayBack};
-pub(crate) use policy::{ways, ways_of};
 pub(crate) use watch::start;
 pub use written::TakenBack;
 
 use crate::plan::{Move, ReleaseRef};
 use crate::report::Failure;
-use crate::request::Options;
 use held::HeldList;
 use judge::Marks;
 use parking_lot::Mutex;
@@ -40,7 +39,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use teneral_contract::{Addr, Digest};
 use teneral_runtime::ports::{Behaviour, Provider};
-use teneral_runtime::{ActorRef, Clock, Crashed, Figures, Moment, NoReplay, Quiesced, Recording, What};
+use teneral_runtime::{ActorRef, Clock, Crashed, Events, Figures, Moment, Quiesced, Recording, What};
 use teneral_store::{Entry as Journaled, ProbationOver, Store, UpgradeId};
 
 /// Who makes final what passes, and takes back what fails, by itself.
@@ -81,6 +80,9 @@ pub struct OnProbation {
     /// Why the work cannot be done anew, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_replay: Option<String>,
+    /// Why it cannot be made final now, if that is so: its version is in quarantine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
     /// How it is.
     #[serde(flatten)]
     pub phase: Phase,
@@ -202,27 +204,6 @@ struct Going {
     why: String,
 }
 
-/// What bounds the way of one actor, there and back.
-#[derive(Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) max_pause: Duration,
-    pub(crate) quiesce_timeout: Duration,
-    pub(crate) snapshot_bytes_max: usize,
-}
-
-impl Bounds {
-    pub(crate) const fn of(options: &Options) -> Self {
-        let Options { max_pause, quiesce_timeout, snapshot_bytes_max, .. } = *options;
-        Self { max_pause, quiesce_timeout, snapshot_bytes_max }
-    }
-
-    /// The same options within these bounds.
-    pub(crate) const fn on(self, options: Options) -> Options {
-        let Self { max_pause, quiesce_timeout, snapshot_bytes_max } = self;
-        Options { max_pause, quiesce_timeout, snapshot_bytes_max, ..options }
-    }
-}
-
 /// Who is about to be on probation.
 pub(crate) struct Begin {
     pub(crate) upgrade: UpgradeId,
@@ -285,8 +266,6 @@ impl Probations {
         watch: &Watch,
         (old, before): (&Arc<dyn Provider>, &Figures),
     ) -> Recording {
-        let ways = ways(moved, old);
-        let replays = ways.contains(&WayBack::Replay);
         // A wreck has no state to write for the version before, and one that began anew would write another: it waits,
         // with the instance before, for whoever decides, where nothing may be done without asking, too.
         let decides = watch.rollback != Rollback::Never;
@@ -297,7 +276,7 @@ impl Probations {
             messages_max: watch.keep_messages,
             bytes_max: watch.keep_bytes,
             old: Arc::clone(old),
-            no_replay: (!replays).then_some(NoReplay::NotDeterministic),
+            no_replay: no_replay(old.manifest().deterministic, old.is_elsewhere()),
             slow_over: watch.slow_over(before),
             on_crash: if decides { Some(Box::new(on_crash)) } else { None },
         }
@@ -410,8 +389,14 @@ impl Probations {
         all
     }
 
-    /// The probation of these is over. Kept where the next life of the host finds it, before anybody is told.
-    fn over(&self, ended: Vec<Entry>, Over { how, why, by }: Over<'_>) {
+    /// The probation of these is over, and everybody is told.
+    fn over(&self, ended: Vec<Entry>, over: Over<'_>) {
+        self.settled(ended, over).into_iter().for_each(|(events, what)| events.emit(what));
+    }
+
+    /// The probation of these is over. Kept where the next life of the host finds it, before anybody is told. What is
+    /// to be told.
+    fn settled(&self, ended: Vec<Entry>, Over { how, why, by }: Over<'_>) -> Vec<(Events, What)> {
         let mut upgrades: BTreeMap<&UpgradeId, Vec<Addr>> = BTreeMap::new();
         for entry in &ended {
             // Before the disk is waited for: from here on a panic is its supervisor's.
@@ -421,12 +406,12 @@ impl Probations {
         for (upgrade, actors) in upgrades {
             self.note(upgrade, actors, &Over { how, why, by });
         }
-        for entry in ended {
-            let (events, upgrade) = (entry.actor.event_sink(), entry.upgrade.to_string());
-            let (addr, version, why) = (entry.moved.addr.clone(), entry.moved.to.version.clone(), why.to_owned());
+        let settle = |entry: Entry| {
+            let told = entry.event(how, why);
             entry.settle();
-            events.emit(What::Probation { addr, upgrade, version, phase: how, why });
-        }
+            told
+        };
+        ended.into_iter().map(settle).collect()
     }
 }
 
@@ -467,29 +452,17 @@ impl Entry {
             now: figures.into(),
             kept_messages: seen.as_ref().map_or(0, |seen| seen.messages),
             kept_bytes: seen.as_ref().map_or(0, |seen| seen.bytes),
-            automatic: self.watch.rollback.of(&ways, self.down),
+            automatic: match self.phase {
+                Phase::Watching | Phase::RollingBack { .. } => self.watch.rollback.of(&ways, self.down),
+                Phase::Sick { .. } | Phase::Held { .. } => None,
+            },
             ways,
+            quarantined: self.quarantined(),
             no_replay: seen.and_then(|seen| seen.no_replay).map(|why| why.to_string()),
             phase: match &self.going {
                 Some(Going { why, .. }) => Phase::RollingBack { why: why.clone() },
                 None => self.phase.clone(),
             },
         }
-    }
-
-    /// The ways back that there are at this moment.
-    fn ways(&self) -> Vec<WayBack> {
-        let replays = self.actor.recorded().is_some_and(|seen| seen.no_replay.is_none());
-        let wreck = self.crashed.is_some() || self.pause.as_ref().is_some_and(Quiesced::is_wreck);
-        // Lent out, or lost with code that does not return.
-        let frozen = self.frozen.is_some() || matches!(self.phase, Phase::RollingBack { .. });
-        let hangs = self.actor.quarantined(self.moved.from.digest).is_some();
-        let mut ways = ways(&self.moved, &self.old);
-        ways.retain(|way| match way {
-            WayBack::Replay => replays && frozen,
-            WayBack::Downgrade => !wreck && !hangs,
-            WayBack::Restore => frozen,
-        });
-        ways
     }
 }

@@ -91,6 +91,11 @@ impl Back {
             pause.limit(KEPT);
             return Ok(pause);
         }
+        // A turn that hangs ends for no pause: it is gone on without.
+        if let Some(hung) = self.work.actor.give_turn_up() {
+            hung.pause.limit(KEPT);
+            return Ok(hung.pause);
+        }
         self.shared.now_paused(&self.work.actor);
         let request = self.work.actor.ask_pause(LeaseRequest {
             owner: self.shared.id.to_string(),
@@ -135,8 +140,9 @@ impl Back {
         let hand = hand()?;
         let replayed = match recorded.take() {
             Some(record) if replays => {
-                let (again, replayed) = self.replay(pause, &hand, record, work)?;
-                *recorded = Some(again);
+                let replayed;
+                (*recorded, replayed) = self.replay(pause, &hand, record, work);
+                let replayed = replayed?;
                 self.shared.go_on()?;
                 replayed.map_err(|why| UpgradeError::Back(BackError::Replay(why)))?
             }
@@ -160,16 +166,22 @@ impl Back {
         let hand = hand()?;
         let Some(frozen) = self.work.frozen.take() else { return Err(self.no_way("the instance before is gone")) };
         let (old, bytes_max) = (Arc::clone(&self.work.old), self.work.bounds.snapshot_bytes_max);
-        let job = move || {
+        let job = move |frozen: Box<dyn Behaviour>| {
             let made = caught(|| {
                 let state = frozen.save(bytes_max)?;
                 Ok((old.restore(old.schema(), &state)?, state.len()))
             });
             (frozen, made)
         };
-        let (frozen, made) = self.aside(pause, &hand, self.work.bounds.max_pause, job)?;
-        self.work.frozen = Some(frozen);
-        made.map_err(UpgradeError::Reset)
+        let made;
+        (self.work.frozen, made) = match self.aside(pause, &hand, self.work.bounds.max_pause, (frozen, job)) {
+            Ok((frozen, made)) => (Some(frozen), made.map_err(UpgradeError::Reset)),
+            Err(not_done) => {
+                let (frozen, error) = *not_done;
+                (frozen, Err(error))
+            }
+        };
+        made
     }
 
     /// The record comes back, unless the code does not return.
@@ -179,22 +191,29 @@ impl Back {
         hand: &Hand,
         mut recorded: Recorded,
         work: Box<dyn Behaviour>,
-    ) -> Result<(Recorded, Result<Replayed, ReplayError>), UpgradeError> {
+    ) -> (Option<Recorded>, Result<Result<Replayed, ReplayError>, UpgradeError>) {
         let (old, budget) = (Arc::clone(&self.work.old), self.work.watch.replay_timeout);
         // Not lent out: it has an end, whatever becomes of the code.
         let begun = recorded.take_begun();
         let shared = Arc::clone(&self.shared);
-        let job = move || {
+        let job = move |recorded: Recorded| {
             let replayed = recorded.replay(&old, work, budget, || shared.go_on().is_ok());
             (recorded, replayed)
         };
-        let (mut recorded, replayed) = self.aside(pause, hand, budget, job).inspect_err(|error| {
-            if matches!(error, UpgradeError::Hang { .. }) {
-                self.work.actor.give_record_up(NoReplay::Hung);
+        let (mut recorded, replayed) = match self.aside(pause, hand, budget, (recorded, job)) {
+            Ok((recorded, replayed)) => (Some(recorded), Ok(replayed)),
+            Err(not_done) => {
+                let (recorded, error) = *not_done;
+                (recorded, Err(error))
             }
-        })?;
-        recorded.put_begun(begun);
-        Ok((recorded, replayed))
+        };
+        if let Err(UpgradeError::Hang { .. }) = &replayed {
+            self.work.actor.give_record_up(NoReplay::Hung);
+        }
+        if let Some(recorded) = &mut recorded {
+            recorded.put_begun(begun);
+        }
+        (recorded, replayed)
     }
 
     /// Its state, where a restart is to begin from that.
@@ -203,41 +222,37 @@ impl Back {
             return Ok(replayed);
         }
         let bytes_max = self.work.bounds.snapshot_bytes_max;
-        let job = move || {
+        let job = move |replayed: Replayed| {
             let saved = caught(|| replayed.behaviour().save(bytes_max));
             (replayed, saved)
         };
-        let (replayed, saved) = self.aside(pause, &hand()?, self.work.bounds.max_pause, job)?;
+        let saved = self.aside(pause, &hand()?, self.work.bounds.max_pause, (replayed, job));
+        let (replayed, saved) = saved.map_err(|not_done| not_done.1)?;
         pause.keep_snapshot(self.work.old.schema(), saved.map_err(UpgradeError::Save)?);
         Ok(replayed)
     }
 
     /// Runs the code of the version before beside this thread, which waits no longer than `budget` and the time after
-    /// which code is said to hang.
-    fn aside<T: Send + 'static>(
+    /// which code is said to hang. What is lent comes back, also when the pause is over, unless it is lost with the
+    /// code: in what the job gives, or with the error.
+    fn aside<L: Send + 'static, T: Send + 'static>(
         &self,
         pause: &mut Quiesced,
         hand: &Hand,
         budget: Duration,
-        job: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, UpgradeError> {
+        (lent, job): (L, impl FnOnce(L) -> T + Send + 'static),
+    ) -> Result<T, Box<(Option<L>, UpgradeError)>> {
         let (step, addr, lost) = (self.step(), &self.moved.addr, &self.shared.threads_lost);
-        let mut came = None;
-        let run = || {
-            came = Some(self.aside.run(hand, (&self.work.old, addr), lost, budget, job));
-            Ok(())
-        };
-        let held = pause.make(LeaseStep::Restore, run);
-        match came {
-            // What was lent is back, also when the pause is over.
-            Some(Ok(came)) => Ok(came),
-            Some(Err(NotDone::Hangs(waited))) => {
-                Err(UpgradeError::Hang { release: self.moved.to.to_string(), step, waited })
+        let run = |lent| self.aside.run(hand, (&self.work.old, addr), lost, budget, move || job(lent));
+        match pause.lend(LeaseStep::Restore, lent, run) {
+            Ok(Ok(came)) => Ok(came),
+            Ok(Err(NotDone::Hangs(waited))) => {
+                Err(Box::new((None, UpgradeError::Hang { release: self.moved.to.to_string(), step, waited })))
             }
-            Some(Err(NotDone::Broke)) => {
-                Err(UpgradeError::Thread("what ran the code of the version before broke".to_owned()))
+            Ok(Err(NotDone::Broke)) => {
+                Err(Box::new((None, UpgradeError::Thread("what ran the code of the version before broke".to_owned()))))
             }
-            None => Err(held.map_or_else(|error| broke(step, error), |()| self.no_way("nothing was run"))),
+            Err((lent, lost)) => Err(Box::new((Some(lent), UpgradeError::Lost { step, lost }))),
         }
     }
 

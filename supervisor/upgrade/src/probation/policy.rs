@@ -1,12 +1,13 @@
 //! How long a version is on probation, what counts as failing it, and what becomes of the actor then.
 
 use crate::plan::Move;
+use crate::request::{Options, PathlessPolicy};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use teneral_runtime::Figures;
 use teneral_runtime::ports::Provider;
+use teneral_runtime::{Figures, NoReplay};
 
 /// A probation: what serves after the commit is watched, while the instance before it is kept as it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -175,4 +176,34 @@ pub(crate) fn ways_of(deterministic: bool, down: bool) -> Vec<WayBack> {
     let replay = deterministic.then_some(WayBack::Replay);
     let downgrade = down.then_some(WayBack::Downgrade);
     replay.into_iter().chain(downgrade).chain([WayBack::Restore]).collect()
+}
+
+/// Why there is no replay of a kind, whatever comes; none: there is one. Where it runs elsewhere its manifest does not
+/// offer what it may well declare.
+pub(crate) fn no_replay(deterministic: bool, elsewhere: bool) -> Option<NoReplay> {
+    let why = if elsewhere { NoReplay::Elsewhere } else { NoReplay::NotDeterministic };
+    (!deterministic).then_some(why)
+}
+
+/// What bounds the way of one actor, there and back.
+#[derive(Clone, Copy)]
+pub(crate) struct Bounds {
+    pub(crate) max_pause: Duration,
+    pub(crate) quiesce_timeout: Duration,
+    pub(crate) snapshot_bytes_max: usize,
+    /// What becomes of messages without a path when it goes back by itself.
+    pub(crate) pathless: PathlessPolicy,
+}
+
+impl Bounds {
+    pub(crate) const fn of(options: &Options) -> Self {
+        let Options { max_pause, quiesce_timeout, snapshot_bytes_max, pathless, .. } = *options;
+        Self { max_pause, quiesce_timeout, snapshot_bytes_max, pathless }
+    }
+
+    /// The same options within these bounds.
+    pub(crate) const fn on(self, options: Options) -> Options {
+        let Self { max_pause, quiesce_timeout, snapshot_bytes_max, .. } = self;
+        Options { max_pause, quiesce_timeout, snapshot_bytes_max, ..options }
+    }
 }

@@ -1,10 +1,11 @@
 //! What an actor on probation goes through, under the lock: lent out, given back, put off, left, held.
 
 use super::one::Lent;
-use super::{Entry, Phase, Probations};
+use super::{BackError, Entry, Phase, Probations, WayBack, ways};
 use crate::error::UpgradeError;
 use crate::plan::{Direction, Move, Plan};
 use crate::report::Failure;
+use crate::waiting::lost_on;
 use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::Addr;
@@ -39,6 +40,34 @@ impl Entry {
         let (version, why) = (self.moved.to.version.clone(), why.to_owned());
         (self.actor.event_sink(), What::Probation { addr, upgrade, version, phase, why })
     }
+
+    /// What its version did that nobody may be started on it, or it be made final.
+    pub(super) fn quarantined(&self) -> Option<String> {
+        self.actor.quarantined(self.moved.to.digest)
+    }
+
+    /// Whether a turn of its version does not return, in an actor that does not declare to block: it writes no state,
+    /// and ends for no pause.
+    pub(super) fn hangs(&self) -> bool {
+        let code = self.actor.provider();
+        code.digest() == self.moved.to.digest && !code.manifest().blocking && self.actor.hangs() == Some(code.digest())
+    }
+
+    /// The ways back that there are at this moment.
+    pub(super) fn ways(&self) -> Vec<WayBack> {
+        let replays = self.actor.recorded().is_some_and(|seen| seen.no_replay.is_none());
+        let wreck = self.crashed.is_some() || self.pause.as_ref().is_some_and(Quiesced::is_wreck);
+        // Lent out, or lost with code that does not return.
+        let frozen = self.frozen.is_some() || matches!(self.phase, Phase::RollingBack { .. });
+        let old_hangs = self.actor.quarantined(self.moved.from.digest).is_some();
+        let mut ways = ways(&self.moved, &self.old);
+        ways.retain(|way| match way {
+            WayBack::Replay => replays && frozen,
+            WayBack::Downgrade => !wreck && !old_hangs && !self.hangs(),
+            WayBack::Restore => frozen,
+        });
+        ways
+    }
 }
 
 impl Probations {
@@ -50,6 +79,26 @@ impl Probations {
         let mut state = self.state.lock();
         let actors = state.idle(id, only)?;
         Ok(actors.iter().filter_map(|addr| state.on.remove(addr)).collect())
+    }
+
+    /// Whether nothing keeps an upgrade's actors on probation, or which of `only` are, from being final.
+    ///
+    /// # Errors
+    /// [`BackError::Quarantined`].
+    pub(super) fn may_be_final(&self, id: &UpgradeId, only: &[Addr]) -> Result<(), UpgradeError> {
+        let state = self.state.lock();
+        let meant =
+            state.on.iter().filter(|(addr, entry)| entry.upgrade == *id && (only.is_empty() || only.contains(addr)));
+        for (addr, entry) in meant {
+            let Some(why) = entry.quarantined() else { continue };
+            let back = entry.ways().first().map(|way| {
+                let by = if *way == WayBack::Restore { " --by restore" } else { "" };
+                format!("teneral upgrade rollback {id} {addr}{by}")
+            });
+            let (addr, version) = (addr.clone(), entry.moved.to.version.to_string());
+            return Err(UpgradeError::Back(BackError::Quarantined { addr, version, why, back }));
+        }
+        Ok(())
     }
 
     /// Whether somebody is on probation for it.
@@ -72,7 +121,12 @@ impl Probations {
     }
 
     /// What is journaled of a way back.
-    pub(super) fn plan_back(&self, of: &UpgradeId, actors: &[Addr], (who, why): (&str, &str)) -> Plan {
+    pub(super) fn plan_back(
+        &self,
+        (of, way): (&UpgradeId, WayBack),
+        actors: &[Addr],
+        (who, why): (&str, &str),
+    ) -> Plan {
         let state = self.state.lock();
         let moves = actors.iter().filter_map(|addr| {
             let entry = state.on.get(addr)?;
@@ -85,9 +139,10 @@ impl Probations {
                 steps: Vec::new(),
                 ladder: Vec::new(),
                 back: None,
-                pathless: Vec::new(),
+                pathless: lost_on(way, &entry.actor, entry.old.manifest()),
                 children: Vec::new(),
                 after: Vec::new(),
+                no_replay: None,
             })
         });
         Plan::back(of, moves.collect(), (who, why))

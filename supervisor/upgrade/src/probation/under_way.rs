@@ -4,13 +4,15 @@
 //! and nobody makes it final. However a way back ends, whoever it still has is let go, as it was.
 
 use super::states::KEPT;
-use super::{BackError, Entry, Going, Probations, State, WayBack};
+use super::{BackError, Entry, Going, Probations, Rollback, State, WayBack};
 use crate::claim::Claim;
 use crate::error::UpgradeError;
 use crate::report::{ActorReport, Failure, Record, Report};
+use crate::request::PathlessPolicy;
 use crate::shared::Shared;
 use crate::step::Step;
 use crate::upgrades::{Inner, Over};
+use crate::waiting::{Pathless, listed, lost_on};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,6 +24,8 @@ use teneral_store::UpgradeId;
 pub(super) struct UnderWay {
     pub(super) of: UpgradeId,
     pub(super) way: WayBack,
+    /// What becomes of waiting messages that the version before has no path for.
+    pub(super) pathless: PathlessPolicy,
     pub(super) who: String,
     pub(super) why: String,
     pub(super) shared: Arc<Shared>,
@@ -54,6 +58,7 @@ impl Drop for Marks {
 pub(super) struct Wanted<'a> {
     pub(super) of: &'a UpgradeId,
     pub(super) way: WayBack,
+    pub(super) pathless: PathlessPolicy,
     pub(super) asked: (&'a str, &'a str),
     pub(super) actors: Vec<Addr>,
 }
@@ -69,10 +74,17 @@ impl UnderWay {
         self.claim.lock().settled(addr);
     }
 
+    /// It has ended, and lets go of who is left.
+    pub(super) fn ended(self, report: &Report) {
+        let shared = Arc::clone(&self.shared);
+        drop(self);
+        shared.ended(&report.actors);
+    }
+
     /// What did not begin, as a report: nobody was touched.
     pub(super) fn refused(&self, error: &UpgradeError) -> Report {
-        let Self { of, who, why, shared, actors, .. } = self;
-        let plan = shared.probations.plan_back(of, actors, (who, why));
+        let Self { who, why, shared, actors, .. } = self;
+        let plan = shared.probations.plan_back((&self.of, self.way), actors, (who, why));
         let actors = plan.moves.iter().map(|moved| ActorReport::refused(moved, Step::Pause, error)).collect();
         Report {
             id: shared.id.clone(),
@@ -118,7 +130,7 @@ impl State {
 
     fn marked(&mut self, inner: &Arc<Inner>, claimed: Claimed<'_>) -> UnderWay {
         let Claimed { wanted, shared, claim, over } = claimed;
-        let Wanted { of, way, asked: (who, why), actors } = wanted;
+        let Wanted { of, way, pathless, asked: (who, why), actors } = wanted;
         for addr in &actors {
             if let Some(entry) = self.on.get_mut(addr) {
                 entry.going = Some(Going { by: shared.id.clone(), why: why.to_owned() });
@@ -126,18 +138,18 @@ impl State {
         }
         let marks = Marks { by: shared.id.clone(), actors: actors.clone(), probations: Arc::clone(&inner.probations) };
         let (of, who, why) = (of.clone(), who.to_owned(), why.to_owned());
-        UnderWay { of, way, who, why, shared, actors, marks, claim: Mutex::new(claim), _over: over }
+        UnderWay { of, way, pathless, who, why, shared, actors, marks, claim: Mutex::new(claim), _over: over }
     }
 }
 
 impl Probations {
     /// Begins to take back an upgrade's actors, or those of `only`, each by the way that was asked for or the best that
-    /// it has. All, or none.
+    /// it has. All, or none; none where one would lose waiting messages and that was not asked for.
     pub(super) fn begin_back(
         &self,
         inner: &Arc<Inner>,
         (of, only): (&UpgradeId, &[Addr]),
-        way: Option<WayBack>,
+        (way, pathless): (Option<WayBack>, PathlessPolicy),
         asked: (&str, &str),
     ) -> Result<Vec<UnderWay>, UpgradeError> {
         let mut state = self.state.lock();
@@ -149,9 +161,14 @@ impl Probations {
         for addr in state.idle(of, only)? {
             let Some(entry) = state.on.get(&addr) else { continue };
             let taken = entry.way(way)?;
+            let lost = entry.lost_on(taken, pathless);
+            if !lost.is_empty() {
+                let (to, what) = (entry.moved.from.to_string(), listed(&lost));
+                return Err(UpgradeError::Contract { addr, to, what });
+            }
             match wanted.iter_mut().find(|group| group.way == taken) {
                 Some(group) => group.actors.push(addr),
-                None => wanted.push(Wanted { of, way: taken, asked, actors: vec![addr] }),
+                None => wanted.push(Wanted { of, way: taken, pathless, asked, actors: vec![addr] }),
             }
         }
         if wanted.is_empty() {
@@ -178,7 +195,8 @@ impl Probations {
         let state = self.state.lock();
         let again = back.actors.iter().filter_map(|addr| {
             let entry = state.on.get(addr).filter(|entry| entry.retry.is_some())?;
-            let paused = entry.crashed.is_some() || entry.pause.is_some();
+            // What hangs is not waited for: see `Back::pause`.
+            let paused = entry.crashed.is_some() || entry.pause.is_some() || entry.hangs();
             (!paused).then(|| (addr.clone(), ask(entry)))
         });
         let again: Vec<_> = again.collect();
@@ -203,7 +221,12 @@ impl Probations {
                 Err(refused) if cancelled => {
                     self.leave(&addr, &back.of, None, &format!("its rollback was stopped: {refused}"));
                 }
-                Err(_) => self.put_off(&addr, &back.of, None, self.clock.now()),
+                Err(refused) => {
+                    // In no journal: see above.
+                    let (id, upgrade) = (&back.shared.id, &back.of);
+                    tracing::info!(actor = %addr, %upgrade, rollback = %id, why = %refused, "its rollback is put off");
+                    self.put_off(&addr, upgrade, None, self.clock.now());
+                }
             }
             back.lets_go(&addr);
             back.actors.retain(|of| *of != addr);
@@ -236,6 +259,23 @@ impl State {
 }
 
 impl Entry {
+    /// The waiting messages that would have no path to the version before, where they must not become dead letters.
+    pub(super) fn lost_on(&self, way: WayBack, pathless: PathlessPolicy) -> Vec<Pathless> {
+        match pathless {
+            PathlessPolicy::DeadLetter => Vec::new(),
+            PathlessPolicy::Refuse => lost_on(way, &self.actor, self.old.manifest()),
+        }
+    }
+
+    /// What becomes of them when it is taken back by itself: what its upgrade said. They have come since the commit,
+    /// and restore gives that up.
+    pub(super) fn pathless(&self) -> PathlessPolicy {
+        match self.watch.rollback {
+            Rollback::Restore => PathlessPolicy::DeadLetter,
+            Rollback::Auto | Rollback::Replay | Rollback::Downgrade | Rollback::Never => self.bounds.pathless,
+        }
+    }
+
     /// The way back that it takes: the one that is asked for, or the best that there is. What gives up what came since
     /// the commit must be asked for.
     fn way(&self, asked: Option<WayBack>) -> Result<WayBack, UpgradeError> {

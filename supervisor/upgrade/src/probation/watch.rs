@@ -4,7 +4,9 @@ use super::judge::{Sick, Verdict};
 use super::under_way::{UnderWay, Wanted};
 use super::{Entry, Over, PROBATION, Phase, Probations, Signal, State, WayBack};
 use crate::error::UpgradeError;
+use crate::request::PathlessPolicy;
 use crate::upgrades::{Inner, Upgrades};
+use crate::waiting::listed;
 use semver::Version;
 use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -56,11 +58,10 @@ fn look(inner: &Arc<Inner>) -> bool {
 }
 
 impl Entry {
-    /// Whether a turn of this actor does not return. That its version is in quarantine may be for the sake of another
-    /// one, or of a migration; that it is not, is for kinds that declare to block.
-    fn hangs(&self, inner: &Inner) -> bool {
-        let digest = self.moved.to.digest;
-        inner.runtime.quarantined(digest).is_some() && self.actor.hangs() == Some(digest)
+    /// Whether it fails because a turn of this actor does not return. That its version is in quarantine may be for the
+    /// sake of another one, or of a migration; that it is not, is by somebody's pardon.
+    fn fails_to_return(&self) -> bool {
+        self.quarantined().is_some() && self.hangs()
     }
 
     /// Somebody has let go on what was held, or the upgrade that had it has: it serves, and whether it goes back is
@@ -80,6 +81,18 @@ impl Entry {
 type SickOf = (Events, Addr, String, Version, String);
 
 impl Entry {
+    /// The way by which what fails so is taken back by itself; or all that an operator is to be told of it.
+    fn by_itself(&self, why: String) -> Result<(WayBack, String), String> {
+        let Some(way) = self.watch.rollback.of(&self.ways(), self.down) else { return Err(why) };
+        let lost = self.lost_on(way, self.pathless());
+        if lost.is_empty() {
+            return Ok((way, why));
+        }
+        let (to, what) = (&self.moved.from.version, listed(&lost));
+        let kept = format!("[UPG-CONTRACT] waiting messages have no path to {to}: {what}");
+        Err(format!("{why}; it is not taken back by itself: {kept}"))
+    }
+
     fn is_sick(&self, addr: &Addr, why: String) -> SickOf {
         let (id, version) = (self.upgrade.to_string(), self.moved.to.version.clone());
         (self.actor.event_sink(), addr.clone(), id, version, why)
@@ -89,7 +102,8 @@ impl Entry {
     fn panicked_besides(&mut self, addr: &Addr) -> Option<SickOf> {
         let (Phase::Sick { why }, Some(crashed)) = (&mut self.phase, &self.crashed) else { return None };
         let crash = Sick::Crash { reason: crashed.reason.clone() }.to_string();
-        if *why == crash {
+        // With or without why it was not taken back.
+        if why.starts_with(&crash) {
             return None;
         }
         why.clone_from(&crash);
@@ -113,8 +127,11 @@ impl State {
         failing: Vec<(Addr, String)>,
     ) -> Result<UnderWay, UpgradeError> {
         let why = failing.first().map_or_else(String::new, |(addr, why)| format!("{of} fails at {addr}: {why}"));
+        // All of one upgrade have the same.
+        let first = failing.first().and_then(|(addr, _)| self.on.get(addr));
+        let pathless = first.map_or(PathlessPolicy::Refuse, Entry::pathless);
         let actors = failing.into_iter().map(|(addr, _)| addr).collect();
-        self.mark_one(inner, Wanted { of: &of, way, asked: (PROBATION, &why), actors })
+        self.mark_one(inner, Wanted { of: &of, way, pathless, asked: (PROBATION, &why), actors })
     }
 }
 
@@ -163,7 +180,7 @@ impl Probations {
             }
             let verdict = match &entry.crashed {
                 Some(crashed) => Verdict::Sick(Sick::Crash { reason: crashed.reason.clone() }),
-                None if entry.hangs(inner) => Verdict::Sick(Sick::Hangs),
+                None if entry.fails_to_return() => Verdict::Sick(Sick::Hangs),
                 None => {
                     let figures = entry.actor.figures();
                     entry.marks.judge(&entry.watch, &entry.before, figures, now.since(entry.since))
@@ -175,14 +192,13 @@ impl Probations {
                 Verdict::Passed if inner.is_running(&entry.upgrade) => {}
                 Verdict::Passed => passed.entry(entry.upgrade.clone()).or_default().push(addr.clone()),
                 Verdict::Sick(why) => {
-                    let why = why.to_string();
-                    match entry.watch.rollback.of(&entry.ways(), entry.down) {
+                    match entry.by_itself(why.to_string()) {
                         // Somebody else moves it at this moment: looked at again.
-                        Some(_) if inner.is_busy(addr) => {}
-                        Some(way) => {
+                        Ok(_) if inner.is_busy(addr) => {}
+                        Ok((way, why)) => {
                             failing.entry((entry.upgrade.clone(), way)).or_default().push((addr.clone(), why));
                         }
-                        None => {
+                        Err(why) => {
                             entry.phase = Phase::Sick { why: why.clone() };
                             sick.push(entry.is_sick(addr, why));
                         }

@@ -46,7 +46,7 @@ impl Upgrades {
     }
 
     /// The actors that an upgrade has moved and that are there still, as far as anybody knows: it had no probation, or
-    /// that is over.
+    /// that is over. Of a version in quarantine there is none.
     pub(super) fn committed(&self, id: &UpgradeId) -> Result<Vec<Addr>, UpgradeError> {
         let refused = |why: String| UpgradeError::Back(BackError::Probation(why));
         let journal = self.inner.store.journal(id).map_err(unread)?;
@@ -72,7 +72,10 @@ impl Upgrades {
             match (by.get(addr), self.elsewhere(moved)?) {
                 (Some(by), _) => gone.push(format!("{addr} was moved by {by}")),
                 (None, Some(version)) => gone.push(format!("{addr} runs {version}")),
-                (None, None) => there.push(addr.clone()),
+                (None, None) => {
+                    self.not_quarantined(moved)?;
+                    there.push(addr.clone());
+                }
             }
         }
         match gone.first().filter(|_| there.is_empty()) {
@@ -81,8 +84,25 @@ impl Upgrades {
         }
     }
 
-    /// The version that an actor runs, or is defined on, where that is not what it was moved to.
-    fn elsewhere(&self, Move { addr, to, to_digest, .. }: &Move) -> Result<Option<Version>, UpgradeError> {
+    /// Whether new actors can be started on what an actor was moved to.
+    pub(super) fn not_quarantined(&self, Move { addr, to, to_digest, .. }: &Move) -> Result<(), UpgradeError> {
+        let why = match self.inner.runtime.quarantined(*to_digest) {
+            Some(why) => why,
+            None => {
+                let stored = self.inner.store.quarantined().map_err(unread)?;
+                let Some(entry) = stored.into_iter().find(|entry| entry.digest == *to_digest) else { return Ok(()) };
+                entry.why
+            }
+        };
+        let (addr, version) = (addr.clone(), to.to_string());
+        Err(UpgradeError::Back(BackError::Quarantined { addr, version, why, back: None }))
+    }
+
+    /// The version that an actor runs, or is defined on, where that is not what it was moved to. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`UpgradeError::Journal`].
+    pub fn elsewhere(&self, Move { addr, to, to_digest, .. }: &Move) -> Result<Option<Version>, UpgradeError> {
         if let Some(running) = self.inner.runtime.actor(addr) {
             let info = running.info();
             return Ok((info.digest != *to_digest).then_some(info.version));

@@ -5,7 +5,7 @@
 
 use super::wire::{self, Back, Order, PROTOCOL, Rehearse, Stage, Told, Word};
 use crate::climb::{Codes, Way};
-use crate::error::{Refused, chain};
+use crate::error::{Refused, chain, ended};
 use crate::plan::{Climb, Hop, ReleaseRef};
 use std::collections::BTreeMap;
 use std::io;
@@ -101,7 +101,7 @@ impl Trial {
                 match self.back(hops, &bytes, rehearse.state_bytes_max) {
                     Ok(found) if found == state => (Back::Exact, None),
                     Ok(_) => (Back::Lossy, None),
-                    Err(fault) => (Back::Lossy, Some(fault.text)),
+                    Err(fault) => (Back::Lossy, Some(ended(&fault))),
                 }
             }
         };

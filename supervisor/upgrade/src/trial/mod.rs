@@ -184,7 +184,7 @@ impl TrialError {
     pub fn code(&self) -> &str {
         match self {
             Self::NotStarted(_) => "UPG-TRIAL-START",
-            Self::GivenUp(_) => "UPG-TRIAL-CRASH",
+            Self::GivenUp(_) => "UPG-TRIAL-UNTRIED",
             Self::Refused(refused) => &refused.code,
             Self::Babbled(_) => "UPG-TRIAL-PROTOCOL",
             Self::CalledOff => "UPG-CANCELLED",

@@ -23,6 +23,10 @@ use teneral_upgrade::*;
 /// Long enough for any step on a busy machine; a test that needs it all has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// How long a pause may last whose code hangs: so long that a busy machine has come to that code by then, and has moved
+/// whoever is moved beside it.
+pub(crate) const PAUSE: Duration = Duration::from_secs(3);
+
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a tokio runtime").block_on(future)
 }

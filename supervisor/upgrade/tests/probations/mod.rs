@@ -30,7 +30,11 @@ fn on_probation(keys: &[&str], watch: Watch) -> (House, Report) {
 
 /// The same, where a message boundary is waited for so long.
 fn on_probation_with(keys: &[&str], watch: Watch, quiesce_timeout: Duration) -> (House, Report) {
-    let house = House::with(versions());
+    of_these(versions(), keys, (watch, quiesce_timeout))
+}
+
+fn of_these(versions: [Manifest; 3], keys: &[&str], (watch, quiesce_timeout): (Watch, Duration)) -> (House, Report) {
+    let house = House::with(versions);
     keys.iter().for_each(|key| drop(house.start(key, "1.0.0", 5)));
     let mut request = house.request(keys, "2.0.0");
     request.options.probation = Probation::Watch(watch);
@@ -74,7 +78,7 @@ fn roll_back(
     keys: &[&str],
 ) -> Result<Vec<Report>, Box<UpgradeError>> {
     let only: Vec<Addr> = keys.iter().map(|key| path(key)).collect();
-    house.upgrades.roll_back(&report.id, way, &only, ("operator", "")).map_err(Box::new)
+    house.upgrades.roll_back(&report.id, (way, PathlessPolicy::Refuse), &only, ("operator", "")).map_err(Box::new)
 }
 
 /// It serves this version, and has counted so far.
@@ -338,7 +342,7 @@ fn f36_who_was_held_and_whose_upgrade_takes_too_long_goes_on_and_is_said_to() {
     let _opens = Opens(gate.clone());
     house.script("3.0.0").hang_at(At::Restore, &gate);
     let mut request = house.request(&["a"], "3.0.0");
-    request.options.max_pause = Duration::from_millis(50);
+    request.options.max_pause = PAUSE;
     let went = house.applied(&request);
     assert_eq!(failure(&went).code, "UPG-HANG", "{went}");
     assert!(matches!(&went.now, Now::Serving { version, .. } if version.major == 2), "{went}");
@@ -380,7 +384,9 @@ fn f36_a_way_down_that_fails_by_itself_is_tried_once_and_leaves_the_actor_held()
 fn f36_a_rollback_that_is_tried_again_since_the_actor_is_busy_is_journaled_when_it_begins() {
     for rollback in [Rollback::Replay, Rollback::Downgrade] {
         let watch = Watch { turns_min: 1, rollback, ..Watch::new(LONG) };
-        let (house, _report) = on_probation_with(&["a"], watch, Duration::from_millis(20));
+        // However long its turns take, none of them is said to hang.
+        let blocking = versions().map(|manifest| Manifest { blocking: true, ..manifest });
+        let (house, _report) = of_these(blocking, &["a"], (watch, Duration::from_millis(20)));
         let (actor, turn, verify) = (house.actor("a"), Gate::new(), Gate::new());
         house.script("2.0.0").hang_at(At::Handle, &turn);
         *house.shelf.verify_gate.lock() = Some(verify.clone());

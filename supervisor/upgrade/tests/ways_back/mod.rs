@@ -5,10 +5,11 @@ use crate::failure;
 use crate::house::*;
 use crate::probations::Opens;
 use std::time::Duration;
-use teneral_contract::Addr;
+use teneral_contract::manifest::MessageEntry;
+use teneral_contract::{Addr, Manifest};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{DeadKind, EventStream, Seen as Event, Status, What};
-use teneral_store::{Store, UpgradeId};
+use teneral_store::{ActorEnd, Entry, Store, UpgradeId};
 use teneral_upgrade::report::Now;
 use teneral_upgrade::*;
 
@@ -18,7 +19,11 @@ const LONG: Duration = Duration::from_secs(86_400);
 /// `counter/a`, on probation under 2.0.0 with a count of 6: five were counted before the commit.
 fn on_probation(change: impl FnOnce(&mut Options)) -> (House, Report) {
     let versions = [manifest("1.0.0", 1, &[], &[]), manifest("2.0.0", 2, &[1], &[1])];
-    let house = House::with(versions.map(|manifest| teneral_contract::Manifest { deterministic: true, ..manifest }));
+    on_probation_of(versions.map(|manifest| Manifest { deterministic: true, ..manifest }), change)
+}
+
+fn on_probation_of(versions: [Manifest; 2], change: impl FnOnce(&mut Options)) -> (House, Report) {
+    let house = House::with(versions);
     house.start("a", "1.0.0", 5);
     let mut request = house.request(&["a"], "2.0.0");
     request.options.probation = Probation::Watch(Watch { rollback: Rollback::Never, ..Watch::new(LONG) });
@@ -33,15 +38,17 @@ fn on_probation(change: impl FnOnce(&mut Options)) -> (House, Report) {
 /// Taken back, as soon as an upgrade that has just been at work with it has let it go.
 fn back(house: &House, id: &UpgradeId, way: WayBack) -> ActorReport {
     let mut went = None;
-    until("it is let go", || match house.upgrades.roll_back(id, Some(way), &[], ("operator", "")) {
-        Ok(reports) => {
-            assert_eq!((reports.len(), reports[0].actors.len()), (1, 1));
-            went = reports[0].actors.first().cloned();
-            true
-        }
-        Err(refused) => {
-            assert_eq!(refused.code(), "UPG-RUNNING", "{refused}");
-            false
+    until("it is let go", || {
+        match house.upgrades.roll_back(id, (Some(way), PathlessPolicy::Refuse), &[], ("operator", "")) {
+            Ok(reports) => {
+                assert_eq!((reports.len(), reports[0].actors.len()), (1, 1));
+                went = reports[0].actors.first().cloned();
+                true
+            }
+            Err(refused) => {
+                assert_eq!(refused.code(), "UPG-RUNNING", "{refused}");
+                false
+            }
         }
     });
     went.expect("it began")
@@ -75,10 +82,10 @@ fn stands(house: &House) -> OnProbation {
     on
 }
 
-/// A moment: how long a replay may take whose code hangs.
+/// How long a replay may take whose code hangs.
 fn short(options: &mut Options) {
     let Probation::Watch(watch) = options.probation else { unreachable!() };
-    options.probation = Probation::Watch(Watch { replay_timeout: Duration::from_millis(50), ..watch });
+    options.probation = Probation::Watch(Watch { replay_timeout: PAUSE, ..watch });
 }
 
 /// Whether it was let go on since the last look.
@@ -126,7 +133,8 @@ fn f36_a_replay_whose_code_hangs_leaves_the_actor_paused_and_is_offered_no_more(
     assert!(!went_on(&mut events, actor.addr()), "not for a moment");
     let why = stands(&house).no_replay.expect("it is said");
     assert!(why.contains("did not return"), "{why}");
-    let again = house.upgrades.roll_back(&report.id, Some(WayBack::Replay), &[], ("operator", ""));
+    let again =
+        house.upgrades.roll_back(&report.id, (Some(WayBack::Replay), PathlessPolicy::Refuse), &[], ("operator", ""));
     assert_eq!(again.expect_err("it would hang again").code(), "UPG-NO-WAY-BACK");
     // What comes meanwhile waits, for whoever it is.
     tell(&actor, "Add");
@@ -140,7 +148,7 @@ fn f36_a_replay_whose_code_hangs_leaves_the_actor_paused_and_is_offered_no_more(
 
 #[test]
 fn f36_a_version_before_that_hangs_in_save_leaves_no_way_back_and_the_new_one_may_go_on() {
-    let (house, report) = on_probation(|options| options.max_pause = Duration::from_secs(2));
+    let (house, report) = on_probation(|options| options.max_pause = PAUSE);
     let (actor, gate) = (house.actor("a"), Gate::new());
     house.script("1.0.0").hang_at(At::Save, &gate);
     let mut events = house.runtime.events();
@@ -148,7 +156,10 @@ fn f36_a_version_before_that_hangs_in_save_leaves_no_way_back_and_the_new_one_ma
     is_held(&house, &went, &[]);
     assert!(!went_on(&mut events, actor.addr()), "not for a moment");
     tell(&actor, "Add");
-    let none = house.upgrades.roll_back(&report.id, None, &[], ("operator", "")).expect_err("there is no way");
+    let none = house
+        .upgrades
+        .roll_back(&report.id, (None, PathlessPolicy::Refuse), &[], ("operator", ""))
+        .expect_err("there is no way");
     assert_eq!(none.code(), "UPG-NO-WAY-BACK");
     house.upgrades.finalise(&report.id, &[], "operator").expect("it is on probation");
     let seen = see(&actor);
@@ -220,4 +231,118 @@ fn u44_an_upgrade_of_which_one_went_back_while_it_was_at_work_makes_nothing_the_
     until("it has passed", || house.upgrades.on_probation().is_empty());
     looked(&house, "d");
     assert_eq!(house.store.default_version("counter").expect("the store reads"), None);
+}
+
+/// The same, where 2.0.0 knows one message more.
+fn with_a_message_of_its_own(change: impl FnOnce(&mut Options)) -> (House, Report) {
+    let [old, mut new] = [manifest("1.0.0", 1, &[], &[]), manifest("2.0.0", 2, &[1], &[1])]
+        .map(|manifest| Manifest { deterministic: true, ..manifest });
+    new.messages.push(MessageEntry { name: "Fresh".to_owned(), ..new.messages[0].clone() });
+    on_probation_of([old, new], change)
+}
+
+/// One of them waits behind a turn that does not end before it is said so.
+fn waits(house: &House) -> Opens {
+    let (actor, gate) = (house.actor("a"), Gate::new());
+    house.script("2.0.0").hang_at(At::Handle, &gate);
+    tell(&actor, "Hang");
+    gate.await_entered();
+    tell(&actor, "Fresh");
+    Opens(gate)
+}
+
+/// One of them waits behind a message that 2.0.0 panics on.
+fn waits_for_whoever_decides(house: &House) {
+    let actor = house.actor("a");
+    actor.pause("a test", LONG).expect("it serves");
+    tell(&actor, "Panic");
+    tell(&actor, "Fresh");
+    actor.resume("a test");
+}
+
+/// How that rollback ended, by its journal.
+fn end(house: &House, id: &UpgradeId) -> ActorEnd {
+    let journal = house.store.journal(id).expect("the store reads");
+    Entry::end_of(&journal).expect("it has ended").actors[0].clone()
+}
+
+const WAITS: &str = "1 in the mailbox: message Fresh is unknown to 1.0.0";
+
+#[test]
+fn a_rollback_that_would_lose_waiting_messages_is_refused_until_they_are_handled_or_given_up() {
+    for way in [None, Some(WayBack::Replay), Some(WayBack::Downgrade), Some(WayBack::Restore)] {
+        let (house, report) = with_a_message_of_its_own(|_| {});
+        let turn = waits(&house);
+        let refused = house.upgrades.roll_back(&report.id, (way, PathlessPolicy::Refuse), &[], ("operator", ""));
+        let refused = refused.expect_err("one would be lost");
+        assert_eq!(refused.code(), "UPG-CONTRACT", "{way:?}: {refused}");
+        let said = format!("counter/a: waiting messages have no path to counter 1.0.0: {WAITS}");
+        assert_eq!(refused.to_string(), said, "{way:?}");
+        let on = stands(&house);
+        assert_eq!((on.phase, on.to.major), (Phase::Watching, 2), "{way:?}: nobody was touched");
+        assert_eq!(house.store.upgrades().expect("the store reads").len(), 1, "{way:?}: and nothing began");
+        drop(turn);
+        see(&house.actor("a"));
+        // Now that it has been handled there is no replay, either.
+        let went = back(&house, &report.id, way.filter(|way| *way != WayBack::Replay).unwrap_or(WayBack::Downgrade));
+        assert_eq!((went.outcome, went.dead_letters), (Outcome::Committed, 0), "{way:?}");
+    }
+    for way in [WayBack::Replay, WayBack::Downgrade, WayBack::Restore] {
+        let (house, report) = with_a_message_of_its_own(|_| {});
+        let turn = waits(&house);
+        let reports = std::thread::scope(|threads| {
+            let (house, id, how) = (&house, &report.id, (Some(way), PathlessPolicy::DeadLetter));
+            let back = move || house.upgrades.roll_back(id, how, &[], ("operator", "")).expect("it begins");
+            let back = threads.spawn(back);
+            let asked = || matches!(house.actor("a").info().status, Status::Paused { .. });
+            until("it waits for the end of the turn", asked);
+            drop(turn);
+            back.join().expect("it ends")
+        });
+        let [went] = reports[0].actors.as_slice() else { panic!("{reports:?}") };
+        assert_eq!((&went.outcome, went.dead_letters), (&Outcome::Committed, 1), "{way}: {went}");
+        assert_eq!(reports[0].warnings, [format!("counter/a: {WAITS}: they become dead letters")], "{way}");
+        assert_eq!(end(&house, &reports[0].id).dead_letters, 1, "{way}: its journal has it");
+        let counts = house.runtime.dead_letters().counts();
+        assert_eq!(counts.get(&DeadKind::UnknownMessage), Some(&1), "{way}: {counts:?}");
+    }
+}
+
+#[test]
+fn a_rollback_that_nobody_asked_for_loses_waiting_messages_where_its_upgrade_was_allowed_to() {
+    let by_itself = |rollback, pathless| {
+        move |options: &mut Options| {
+            options.probation = Probation::Watch(Watch { rollback, ..Watch::new(LONG) });
+            options.pathless = pathless;
+        }
+    };
+    let (house, report) = with_a_message_of_its_own(by_itself(Rollback::Auto, PathlessPolicy::Refuse));
+    waits_for_whoever_decides(&house);
+    until("it is left to an operator", || matches!(stands(&house).phase, Phase::Sick { .. }));
+    // It is looked at again, and what was said of it stands.
+    looked(&house, "b");
+    let on = stands(&house);
+    let Phase::Sick { why } = &on.phase else { unreachable!() };
+    let stays =
+        format!("; it is not taken back by itself: [UPG-CONTRACT] waiting messages have no path to 1.0.0: {WAITS}");
+    assert!(why.starts_with("it panicked: ") && why.ends_with(&stays), "{why}");
+    assert_eq!((on.automatic, on.ways), (None, vec![WayBack::Replay, WayBack::Restore]));
+    let roll_back = |pathless| {
+        let back = house.upgrades.roll_back(&report.id, (None, pathless), &[], ("operator", ""));
+        back.map_err(Box::new)
+    };
+    assert_eq!(roll_back(PathlessPolicy::Refuse).expect_err("one would be lost").code(), "UPG-CONTRACT");
+    let reports = roll_back(PathlessPolicy::DeadLetter).expect("it begins");
+    assert_eq!((reports[0].ok(), reports[0].actors[0].dead_letters), (true, 1), "{}", reports[0]);
+    // By the upgrade's own word; by a policy that gives up what came since the commit, as what waits has.
+    let allowed = [(Rollback::Auto, PathlessPolicy::DeadLetter), (Rollback::Restore, PathlessPolicy::Refuse)];
+    for (rollback, pathless) in allowed {
+        let (house, report) = with_a_message_of_its_own(by_itself(rollback, pathless));
+        waits_for_whoever_decides(&house);
+        until("it is back", || house.upgrades.on_probation().is_empty() && house.upgrades.running().is_empty());
+        let upgrades = house.store.upgrades().expect("the store reads");
+        let by = upgrades.iter().find(|id| **id != report.id).expect("a rollback");
+        assert_eq!(end(&house, by).dead_letters, 1, "{rollback:?}: its journal has it");
+        assert_eq!(see(&house.actor("a")).version, "1.0.0", "{rollback:?}");
+    }
 }

@@ -1,7 +1,8 @@
 //! The activation: the one that has the instance and runs it, batch by batch.
 
 use super::super::waiters::wake_all;
-use super::{Again, BATCH_MESSAGES_MAX, Guard, LeaseId, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
+use super::pause::Paused;
+use super::{Again, BATCH_MESSAGES_MAX, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
@@ -48,26 +49,22 @@ impl<P: Parts> Activation<'_, P> {
         self.instance.as_mut()
     }
 
-    /// Looks at the instance, for as long as that takes: somebody may lose it meanwhile.
+    /// Does something with the instance, for as long as that takes: somebody may go on without it meanwhile.
     ///
     /// # Errors
-    /// The instance and what was seen: it was lost. The cell has another one, and this activation is over.
-    pub(crate) fn aside<T>(&mut self, look: impl FnOnce(&P::Instance) -> T) -> Result<Option<T>, (P::Instance, T)> {
-        let Some(instance) = self.instance.as_ref() else { return Ok(None) };
+    /// What was done: somebody did ([`Protocol::lose`], [`Protocol::cut_off`]). The cell is theirs, and this activation
+    /// is to be abandoned.
+    pub(crate) fn aside<T>(&mut self, run: impl FnOnce(&mut P::Instance) -> T) -> Result<Option<T>, T> {
+        let Some(instance) = self.instance.as_mut() else { return Ok(None) };
         let mut state = self.cell.state.lock();
         state.asides += 1;
         let number = state.asides;
         state.aside = Some(number);
         drop(state);
-        let seen = look(instance);
-        if self.cell.state.lock().aside.take_if(|aside| *aside == number).is_some() {
-            return Ok(Some(seen));
-        }
-        // What is left of the batch is another activation's.
-        self.batched = 0;
-        match self.instance.take() {
-            Some(instance) => Err((instance, seen)),
-            None => Ok(None),
+        let done = run(instance);
+        match self.cell.state.lock().aside.take_if(|aside| *aside == number) {
+            Some(_) => Ok(Some(done)),
+            None => Err(done),
         }
     }
 
@@ -188,24 +185,18 @@ impl<P: Parts> Activation<'_, P> {
     ///
     /// # Errors
     /// The activation: the cell is stopped.
-    pub(crate) fn hold(mut self, holder: P::Holder) -> Result<(LeaseId, Option<P::Holder>, Again), Self> {
-        let mut state = self.cell.state.lock();
+    pub(crate) fn hold(mut self, holder: P::Holder) -> Result<Paused<P::Holder>, Self> {
+        let state = self.cell.state.lock();
         if state.life != Life::Live {
             drop(state);
             return Err(self);
         }
-        self.cell.put_back(&mut state);
-        let other = state.hold.take().map(|hold| hold.holder);
-        let id = state.hold_for(holder);
-        state.run = Run::Idle;
-        state.slot = self.instance.take();
-        self.cell.note(&state);
-        let again = state.wake();
-        let awake = self.cell.wake_waiters(&mut state);
-        drop(state);
-        self.cell.ended.notify_all();
-        wake_all(awake);
-        Ok((id, other, again))
+        Ok(self.cell.rest(state, self.instance.take(), holder))
+    }
+
+    /// The end of an activation without which somebody goes on: the cell is theirs. Its instance.
+    pub(crate) fn abandon(mut self) -> Option<P::Instance> {
+        self.instance.take()
     }
 
     fn fail(&mut self) -> Option<P::Holder> {

@@ -3,9 +3,9 @@
 //! Everything that could let old code run on new state, run two turns at once, or lose or reorder a message is decided
 //! in this module, and nothing else is: it knows no messages, no code, no threads and no time. So the very same files
 //! run under a model checker (`tests/u18/main.rs`). Its models are of senders that push, activations, a turn that fails
-//! and is somebody's to decide, and holders that pause, lend and commit; the smallest is tried in every interleaving of
-//! its steps, larger ones at random. Waiting for room, corks, deadlines, lost pauses, other failures and stop are not
-//! in them: other tests try those.
+//! and is somebody's to decide, one that is gone on without, and holders that pause, lend and commit; the smallest is
+//! tried in every interleaving of its steps, larger ones at random. Waiting for room, corks, deadlines, lost pauses,
+//! other failures and stop are not in them: other tests try those.
 //! Here is the mailbox; `pause` asks for rest and exchanges what runs, `activation` runs it.
 //!
 //! Invariants, `S` for [`Protocol::state`], which is held wherever they are checked:
@@ -13,8 +13,8 @@
 //! 1. The instance is in exactly one place: in the slot, with the one activation (`Running`), or lent to the one holder
 //!    of a pause (`lent`). An activation that waits for its turns to come back from elsewhere is parked: it runs, with
 //!    its instance, and has no thread. It moves by value; whoever has it runs it, nobody else can. What an activation
-//!    only looks at ([`Activation::aside`]) may be lost to the cell meanwhile ([`Protocol::lose`]): that activation is
-//!    none any more then, and finds out when its look returns.
+//!    has aside ([`Activation::aside`]) may be lost to the cell meanwhile ([`Protocol::lose`]), and a turn may be cut
+//!    off ([`Protocol::cut_off`]): of such an activation it is no instance of the cell's any more, and it is abandoned.
 //! 2. `Scheduled` or `Running` if and only if exactly one activation is queued or runs.
 //! 3. At rest is: a pause is asked for, no activation runs, and no first turn is due. Only at rest is a pause granted,
 //!    and while it lasts no user message is handled: it ends by its holder, by [`Protocol::revoke`], by failure or by

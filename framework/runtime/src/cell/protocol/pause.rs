@@ -1,7 +1,7 @@
 //! The pause: asked for, granted at rest, and ended by its holder, by revocation, by failure or by stop.
 
+use super::super::waiters::wake_all;
 use super::{Again, Guard, Hold, Leftovers, Life, Parts, Protocol, Queued, Run, State};
-
 use std::time::Instant;
 
 /// Names a pause.
@@ -56,6 +56,9 @@ pub(crate) struct Beside<U> {
     /// Handled last.
     pub(crate) behind: Vec<U>,
 }
+
+/// A pause that was granted at the end of an activation: its name, who had asked for another, and what the caller owes.
+pub(crate) type Paused<H> = (LeaseId, Option<H>, Again);
 
 /// What a commit replaced.
 pub(crate) struct Replaced<P: Parts> {
@@ -311,6 +314,42 @@ impl<P: Parts> Protocol<P> {
         kept.into_iter().for_each(|message| state.user.push_back(message));
         self.note(&state);
         Ok((state.wake(), dropped))
+    }
+
+    /// Goes on without the activation that runs, paused for `holder` and with `instance` in the slot. Only for whoever
+    /// has made sure that the activation touches the cell no more: see [`super::Activation::abandon`]. Gives out who
+    /// had asked for a pause.
+    ///
+    /// # Errors
+    /// The instance: the cell is stopped.
+    pub(crate) fn cut_off(&self, instance: P::Instance, holder: P::Holder) -> Result<Paused<P::Holder>, P::Instance> {
+        let mut state = self.state.lock();
+        if state.life != Life::Live {
+            return Err(instance);
+        }
+        state.aside = None;
+        Ok(self.rest(state, Some(instance), holder))
+    }
+
+    /// The activation is over, with an instance in the slot and the cell paused for `holder`, in one step.
+    pub(super) fn rest(
+        &self,
+        mut state: Guard<'_, State<P>>,
+        instance: Option<P::Instance>,
+        holder: P::Holder,
+    ) -> Paused<P::Holder> {
+        self.put_back(&mut state);
+        let other = state.hold.take().map(|hold| hold.holder);
+        let id = state.hold_for(holder);
+        state.run = Run::Idle;
+        state.slot = instance;
+        self.note(&state);
+        let again = state.wake();
+        let awake = self.wake_waiters(&mut state);
+        drop(state);
+        self.ended.notify_all();
+        wake_all(awake);
+        (id, other, again)
     }
 
     /// Ends the instance: at once if nobody runs it or is about to, else by `message` at the front of the system lane,

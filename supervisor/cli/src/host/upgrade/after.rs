@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use teneral::api::client::part;
 use teneral::api::wire::{Finalise as Final, Finalised, ProbationView, RollBack, UpgradeView};
-use teneral::upgrade::Outcome;
+use teneral::upgrade::{Outcome, PathlessPolicy};
 use teneral::{Addr, OnProbation, Report, WayBack};
 
 /// Which upgrade, and whom of it.
@@ -38,6 +38,9 @@ pub(crate) struct Rollback {
     /// By which way [default: the best that each actor has]
     #[arg(long, value_enum, value_name = "WAY")]
     by: Option<Way>,
+    /// Let waiting messages that the version before has no way for become dead letters
+    #[arg(long)]
+    allow_dead_letters: bool,
     #[command(flatten)]
     why: Why,
     #[command(flatten)]
@@ -87,9 +90,12 @@ pub(super) fn finalise(Finalise { id, actors, why, host }: &Finalise) -> Result<
 ///
 /// # Errors
 /// [`Failure`]: what the host says.
-pub(super) fn rollback(Rollback { id, actors, by, why, host }: &Rollback) -> Result<ExitCode, Failure> {
+pub(super) fn rollback(
+    Rollback { id, actors, by, allow_dead_letters, why, host }: &Rollback,
+) -> Result<ExitCode, Failure> {
     let path = format!("/v1/upgrades/{}/rollback", part(id));
-    let body = RollBack { by: by.map(Into::into), actors: actors.clone(), reason: why.reason.clone() };
+    let pathless = allow_dead_letters.then_some(PathlessPolicy::DeadLetter);
+    let body = RollBack { by: by.map(Into::into), pathless, actors: actors.clone(), reason: why.reason.clone() };
     let done: Result<Vec<Report>, Failure> =
         host.because(why).call(async |client| client.post(&path, &body).await).map_err(as_typed);
     let reports = done.map_err(|failure| match failure.code() {

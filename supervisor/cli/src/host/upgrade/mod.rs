@@ -66,6 +66,9 @@ pub(crate) struct Wanted {
     /// To which version
     #[arg(long, value_name = "VERSION")]
     to: Version,
+    /// Why, for journal and report; `upgrade apply --plan` takes it over unless it is told another one
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    reason: String,
     #[command(flatten)]
     bounds: Bounds,
     #[command(flatten)]
@@ -144,9 +147,9 @@ pub(crate) fn run(command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-fn plan(Wanted { target, selector, to, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
+fn plan(Wanted { target, selector, to, reason, bounds, host }: Wanted) -> Result<ExitCode, Failure> {
     let target = target.or(selector).unwrap_or_default();
-    let body = Upgrade { target, to, options: Some(bounds.choices()), reason: String::new(), request: None };
+    let body = Upgrade { target, to, options: Some(bounds.choices()), reason, request: None };
     let plan: Plan = host.call(async |client| client.post("/v1/upgrades/plan", &body).await).map_err(as_typed)?;
     host.print(&plan, |plan| format!("{plan}\n"))?;
     Ok(if plan.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -301,7 +304,7 @@ fn log(Log { limit, before, host }: &Log) -> Result<ExitCode, Failure> {
                 if outcomes.is_empty() { upgrade.status.clone() } else { outcomes.join(", ") },
                 when(upgrade.at),
                 upgrade.actors.to_string(),
-                to.join(","),
+                if to.is_empty() { "-".to_owned() } else { to.join(",") },
                 upgrade.who.clone(),
                 or_dash(why(upgrade)),
             ]

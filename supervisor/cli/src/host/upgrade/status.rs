@@ -13,7 +13,7 @@ use teneral::api::client::part;
 use teneral::api::event::{Happened, own_reason};
 use teneral::api::wire::{ProbationEnd, ProbationView, UpgradeSummary, UpgradeView};
 use teneral::api::{ApiError, Client, Told, Watch};
-use teneral::store::{ActorEnd, BackDone, Entry, StepResult, UpgradeId};
+use teneral::store::{ActorEnd, BackDone, Entry, Move, StepResult, UpgradeId};
 use teneral::upgrade::{Failure as Refused, Phase};
 use teneral::{Addr, OnProbation};
 
@@ -225,7 +225,8 @@ pub(super) fn steps(view: &UpgradeView) -> String {
             Entry::Probation(_) => {}
         }
     }
-    text + &columns(&rows) + &ends(view).filter_map(back).collect::<String>() + &after(view)
+    let did = ends(view).flat_map(|end| back(end).into_iter().chain(lost(end)));
+    text + &columns(&rows) + &did.collect::<String>() + &after(view)
 }
 
 /// What a way back did, where it was one and did something.
@@ -259,6 +260,16 @@ fn back(ActorEnd { addr, back, outcome, .. }: &ActorEnd) -> Option<String> {
     })
 }
 
+/// What became of messages that the version it moved to has no way for, where there were some.
+fn lost(ActorEnd { addr, now, dead_letters, .. }: &ActorEnd) -> Option<String> {
+    let (what, became) = match dead_letters {
+        0 => return None,
+        1 => ("message", "is a dead letter"),
+        _ => ("messages", "are dead letters"),
+    };
+    Some(format!("{addr}: {dead_letters} {what} had no way to {now} and {became}: teneral dead-letter list\n"))
+}
+
 /// What is to be said behind the status, in a word or two.
 fn so_far(view: &UpgradeView) -> String {
     let Some(ProbationView { on, over, .. }) = &view.probation else { return String::new() };
@@ -279,7 +290,7 @@ pub(super) fn after(view: &UpgradeView) -> String {
     let Some(ProbationView { time_us, messages, on, over, not_default }) = &view.probation else {
         return String::new();
     };
-    let mut text: String = ended(&view.id, over);
+    let mut text: String = ended(view, over);
     text.extend(not_default.iter().map(|failure| {
         let Refused { code, cause, .. } = failure;
         format!("it is not the default yet, and that is tried again: [{code}] {}\n", harmless(cause))
@@ -309,14 +320,22 @@ pub(super) fn after(view: &UpgradeView) -> String {
 
 /// What an operator may do while somebody is on probation.
 pub(super) fn hints(id: &UpgradeId, on: &[&OnProbation]) -> String {
-    // What gives work up is only taken by name.
-    let keeps = on.iter().any(|on| on.ways.iter().any(|way| *way != teneral::WayBack::Restore));
-    let by = if keeps { "" } else { " --by restore" };
-    format!("  final:  teneral upgrade finalise {id}\n  back:   teneral upgrade rollback {id}{by}\n")
+    let mut text = String::new();
+    if on.iter().all(|on| on.quarantined.is_none()) {
+        text.push_str(&format!("  final:  teneral upgrade finalise {id}\n"));
+    }
+    let mut ways = on.iter().flat_map(|on| &on.ways).peekable();
+    if ways.peek().is_some() {
+        // What gives work up is only taken by name.
+        let by = if ways.any(|way| *way != teneral::WayBack::Restore) { "" } else { " --by restore" };
+        text.push_str(&format!("  back:   teneral upgrade rollback {id}{by}\n"));
+    }
+    text
 }
 
 /// For whom it is over, those of whom the same is to be said together.
-fn ended(id: &UpgradeId, over: &[ProbationEnd]) -> String {
+fn ended(view: &UpgradeView, over: &[ProbationEnd]) -> String {
+    let id = &view.id;
     let mut groups: BTreeMap<String, Vec<&Addr>> = BTreeMap::new();
     for ProbationEnd { actor, how, at, why, by } in over {
         let at = at.map_or_else(String::new, |at| {
@@ -327,13 +346,11 @@ fn ended(id: &UpgradeId, over: &[ProbationEnd]) -> String {
             ("finalised", _) => format!("final{at}, by {}", harmless(why)),
             ("rolled_back", Some(by)) => format!("taken back{at} by {by}{}", because(why, id, actor)),
             ("superseded", Some(by)) => format!("its probation was over{at} when {by} moved it"),
+            ("superseded", None) => harmless(why),
             ("host_ended", Some(by)) => format!(
-                "its probation ended with the host while {by} was taking it back (what it runs: teneral actor list); \
-                 to make it final: teneral upgrade finalise {id}"
+                "its probation ended with the host while {by} was taking it back (what it runs: teneral actor list)"
             ),
-            ("host_ended", None) => {
-                format!("its probation ended with the host; to make it final: teneral upgrade finalise {id}")
-            }
+            ("host_ended", None) => "its probation ended with the host".to_owned(),
             _ => format!("its probation was over{at}: {}", harmless(why)),
         };
         groups.entry(says).or_default().push(actor);
@@ -344,7 +361,27 @@ fn ended(id: &UpgradeId, over: &[ProbationEnd]) -> String {
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         format!("{}{more}: {says}\n", named.join(", "))
     };
-    groups.into_iter().map(line).collect()
+    groups.into_iter().map(line).collect::<String>() + &undecided(view, over)
+}
+
+/// What is left to do where the host ended before anybody had decided: the instances before ended with it.
+fn undecided(UpgradeView { id, journal, .. }: &UpgradeView, over: &[ProbationEnd]) -> String {
+    let left: Vec<&Addr> = over.iter().filter(|end| end.how == "host_ended").map(|end| &end.actor).collect();
+    if left.is_empty() {
+        return String::new();
+    }
+    let moves = Entry::begin_of(journal).map_or(&[][..], |begin| &begin.moves);
+    let back = moves.iter().filter(|moved| left.contains(&&moved.addr)).map(|Move { addr, from, to, .. }| {
+        let down = if from < to { " --allow-downgrade" } else { "" };
+        format!("  back:   teneral upgrade apply {addr} --to {from}{down}\n")
+    });
+    let mut text = format!("  final:  teneral upgrade finalise {id}\n");
+    text.extend(back.take(NAMED_MAX));
+    let more = left.len().saturating_sub(NAMED_MAX);
+    if more > 0 {
+        text.push_str(&format!("  and so for {more} more\n"));
+    }
+    text
 }
 
 /// A reason, where there is one; without what a reader of this line knows.
