@@ -79,6 +79,12 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("key trust", "teneral key trust team.pub --expires 2030-01-31"),
     ("key distrust", "teneral key distrust 0123456789ABCDEF\nteneral key distrust team.pub"),
     ("module list", "teneral module list\nteneral module list --json"),
+    ("module show", "teneral module show counter\nteneral module show counter --version 1.0.0 --json"),
+    (
+        "module logs",
+        "teneral module logs counter --follow\n\
+         teneral module logs counter --version 1.0.0 --previous --tail 20",
+    ),
     ("audit list", "teneral audit list --limit 20\nteneral audit list --messages --json"),
     ("sign", "teneral sign libcounter_v1.so --key team.key"),
     ("verify", "teneral verify libcounter_v1.so --key team.pub"),

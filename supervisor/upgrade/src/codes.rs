@@ -1,6 +1,9 @@
 //! Every code that an upgrade is refused or fails with, and what it means in one line.
 //!
-//! Apart from the errors themselves: this is what a list of all codes is made of.
+//! Apart from the errors themselves: this is what a list of all codes is made of. Below it are those of a pause that
+//! was refused or lost.
+
+use teneral_runtime::error::{LeaseLost, PauseRefused};
 
 /// Every code with its title, in order of the alphabet.
 pub const CODES: &[(&str, &str)] = &[
@@ -57,3 +60,33 @@ pub const CODES: &[(&str, &str)] = &[
     ("UPG-VERSION", "no artifact of that version"),
     ("UPG-WRONG-KIND", "the artifact is of another kind than the actor"),
 ];
+
+pub(crate) const fn pause_code(refused: &PauseRefused) -> &'static str {
+    match refused {
+        PauseRefused::Busy { .. } => "UPG-BUSY",
+        PauseRefused::Held { .. } => "UPG-HELD",
+        PauseRefused::Stopped => "UPG-GONE",
+        PauseRefused::Suspended { .. } => "UPG-SUSPENDED",
+        PauseRefused::Cancelled => "UPG-CANCELLED",
+        PauseRefused::Stale { .. } => "UPG-STALE",
+    }
+}
+
+pub(crate) const fn pause_hint(refused: &PauseRefused) -> &'static str {
+    match refused {
+        PauseRefused::Busy { .. } => "try again when it is less busy, or allow a longer --quiesce-timeout",
+        PauseRefused::Held { .. } => "resume it first, or ask its owner",
+        PauseRefused::Stopped => "leave it out, or start it",
+        PauseRefused::Suspended { .. } => "try again when its supervisor has restarted it",
+        PauseRefused::Cancelled => "ask who cancelled, then try again",
+        PauseRefused::Stale { .. } => "make the plan anew and look at it again",
+    }
+}
+
+pub(crate) const fn lost_code(lost: &LeaseLost) -> &'static str {
+    match lost {
+        LeaseLost::Overdue { .. } => "UPG-OVERDUE",
+        LeaseLost::Stopped => "UPG-STOPPED",
+        LeaseLost::Cancelled { .. } => "UPG-CANCELLED",
+    }
+}

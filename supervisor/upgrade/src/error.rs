@@ -4,6 +4,7 @@
 //! expected, and both have a hint. A [`crate::Report`] holds them as text, since it outlives the process.
 
 pub use crate::codes::CODES;
+use crate::codes::{lost_code, pause_code, pause_hint};
 use crate::plan::REQUEST_BYTES_MAX;
 use crate::probation::BackError;
 use crate::report::Pause;
@@ -443,36 +444,6 @@ impl UpgradeError {
             Self::Unsampled { .. } => "try again, or wait longer for a message boundary (--quiesce-timeout)",
         };
         hint.to_owned()
-    }
-}
-
-const fn pause_code(refused: &PauseRefused) -> &'static str {
-    match refused {
-        PauseRefused::Busy { .. } => "UPG-BUSY",
-        PauseRefused::Held { .. } => "UPG-HELD",
-        PauseRefused::Stopped => "UPG-GONE",
-        PauseRefused::Suspended { .. } => "UPG-SUSPENDED",
-        PauseRefused::Cancelled => "UPG-CANCELLED",
-        PauseRefused::Stale { .. } => "UPG-STALE",
-    }
-}
-
-const fn pause_hint(refused: &PauseRefused) -> &'static str {
-    match refused {
-        PauseRefused::Busy { .. } => "try again when it is less busy, or allow a longer --quiesce-timeout",
-        PauseRefused::Held { .. } => "resume it first, or ask its owner",
-        PauseRefused::Stopped => "leave it out, or start it",
-        PauseRefused::Suspended { .. } => "try again when its supervisor has restarted it",
-        PauseRefused::Cancelled => "ask who cancelled, then try again",
-        PauseRefused::Stale { .. } => "make the plan anew and look at it again",
-    }
-}
-
-const fn lost_code(lost: &LeaseLost) -> &'static str {
-    match lost {
-        LeaseLost::Overdue { .. } => "UPG-OVERDUE",
-        LeaseLost::Stopped => "UPG-STOPPED",
-        LeaseLost::Cancelled { .. } => "UPG-CANCELLED",
     }
 }
 

@@ -31,8 +31,6 @@ pub(crate) enum Command {
     ///
     /// Each process writes to a file of its own; that of the one before is kept: --previous. What is followed goes on
     /// with the next process when one is started, without a gap.
-    #[command(after_help = "Examples:\n  teneral module logs counter --follow\n  \
-                            teneral module logs counter --version 1.0.0 --previous --tail 20")]
     Logs(Logs),
 }
 
