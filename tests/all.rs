@@ -7,6 +7,7 @@
 mod applied;
 mod audit;
 mod authoring;
+mod canary;
 mod carts;
 mod configured;
 mod faults;
@@ -45,6 +46,7 @@ fn main() {
         applied::tests(),
         authoring::tests(),
         audit::tests(),
+        canary::tests(),
         carts::tests(),
         configured::tests(),
         faults::tests(),

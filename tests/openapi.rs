@@ -49,6 +49,10 @@ fn routed() -> BTreeSet<String> {
     for route in served.split(".route(").skip(1) {
         let (path, handler) = route.split_once(',').expect("a path and a handler");
         let path = path.trim();
+        // `.route(..)` of something else than the router takes no path.
+        if !path.starts_with('"') && !path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_:".contains(&byte)) {
+            continue;
+        }
         let path = path.strip_prefix('"').and_then(|path| path.strip_suffix('"')).or_else(|| named(path));
         let method = handler.trim_start().split('(').next().expect("a method").to_uppercase();
         found.insert(format!("{method} {}", path.expect("a path, or a constant of one")));

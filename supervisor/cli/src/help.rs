@@ -78,6 +78,17 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("key list", "teneral key list"),
     ("key trust", "teneral key trust team.pub --expires 2030-01-31"),
     ("key distrust", "teneral key distrust 0123456789ABCDEF\nteneral key distrust team.pub"),
+    (
+        "route set",
+        "teneral route set counter 1.0.0=90 2.0.0=10 --reason 'a first try'\n\
+         teneral route set counter 1.0.0=100 2.0.0=0 --match key=ann\n\
+         teneral route set counter 1.0.0=50 2.0.0=50 --probation 5m",
+    ),
+    ("route status", "teneral route status counter\nteneral route status counter --json"),
+    ("route promote", "teneral route promote counter --reason 'a week without an error'"),
+    ("route abort", "teneral route abort counter --reason 'it is slow'"),
+    ("route explain", "teneral route explain counter/ann"),
+    ("route history", "teneral route history counter"),
     ("module list", "teneral module list\nteneral module list --json"),
     ("module show", "teneral module show counter\nteneral module show counter --version 1.0.0 --json"),
     (

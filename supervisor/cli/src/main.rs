@@ -65,6 +65,9 @@ enum Command {
     /// Move a host's actors to another version while they live
     #[command(subcommand)]
     Upgrade(host::upgrade::Command),
+    /// Have two versions of a kind side by side: a canary that grows, is promoted, or is aborted
+    #[command(subcommand)]
+    Route(host::route::Command),
     /// Look at the versions that run in processes of their own
     #[command(subcommand)]
     Module(host::module::Command),
@@ -125,6 +128,7 @@ fn main() -> ExitCode {
         Command::Artifact(command) => artifact::run(&command),
         Command::Actor(command) => host::actor::run(command),
         Command::Kind(command) => host::kind::run(command),
+        Command::Route(command) => host::route::run(command),
         Command::Module(command) => host::module::run(&command),
         Command::Audit(command) => host::audit::run(&command),
         Command::DeadLetter(command) => host::dead_letter::run(&command),

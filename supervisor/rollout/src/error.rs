@@ -19,6 +19,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("ROUTE-KIND", "a kind's name that is none"),
     ("ROUTE-MOVING", "actors are moving to the route that was set before"),
     ("ROUTE-NEWER", "a route was kept by a newer teneral"),
+    ("ROUTE-NOT-GIVEN", "an attribute that no actor is given"),
     ("ROUTE-REVISIONS", "a kind's route was changed too often"),
     ("ROUTE-RULE-TWICE", "two rules match the same"),
     ("ROUTE-RULE-VERSION", "a rule names a version that the route has not"),
@@ -133,6 +134,12 @@ pub enum RouteError {
         /// As it was typed.
         found: String,
     },
+    /// Whoever asks gives no actor such an attribute.
+    #[error("no actor of this host is given {attribute}: a rule that looks at it would never match")]
+    NotGiven {
+        /// Which.
+        attribute: Attribute,
+    },
     /// More than an actor has.
     #[error("{found} attributes, an actor has at most {ATTRIBUTES_MAX}")]
     Attributes {
@@ -242,6 +249,7 @@ impl RouteError {
             Self::Stale { .. } => "ROUTE-STALE",
             Self::Held { .. } => "ROUTE-HELD",
             Self::Attribute { .. } => "ROUTE-ATTRIBUTE",
+            Self::NotGiven { .. } => "ROUTE-NOT-GIVEN",
             Self::Attributes { .. } => "ROUTE-ATTRIBUTES",
             Self::Key => "ROUTE-KEY",
             Self::Value { .. } => "ROUTE-VALUE",
@@ -294,6 +302,7 @@ impl RouteError {
                 return format!("teneral route status {kind} shows what stands");
             }
             Self::Attribute { .. } => "write --match key=7, --match tenant=acme or --match header:x=beta",
+            Self::NotGiven { .. } => "name the actors by their keys: --match key=7",
             Self::Attributes { .. } => "give those only that a rule looks at",
             Self::Key => "leave it out; a rule may look at it: --match key=7",
             Self::Value { .. } => "take a shorter value, without control characters",

@@ -133,6 +133,12 @@ impl Db {
 
     /// A record by its key.
     pub(crate) fn get<T: DeserializeOwned>(&self, table: Table, key: &str) -> Result<Option<T>, StoreError> {
+        let bytes = self.bytes(table, key)?;
+        bytes.map(|bytes| envelope::open(&name(table, key), &bytes)).transpose()
+    }
+
+    /// The bytes of a record by its key, in whatever envelope they are.
+    pub(crate) fn bytes(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         const ACT: &str = "read a record";
         self.with(|database| {
             let read = || -> Result<Option<Vec<u8>>, Trouble> {
@@ -143,8 +149,7 @@ impl Db {
                     Err(error) => Err(error.into()),
                 }
             };
-            let bytes = read().map_err(|trouble| trouble.sense(ACT))?;
-            bytes.map(|bytes| envelope::open(&name(table, key), &bytes)).transpose()
+            read().map_err(|trouble| trouble.sense(ACT))
         })
     }
 

@@ -31,7 +31,7 @@ pub const ARTIFACT_BYTES_MAX: u64 = 1 << 30;
 
 const RELEASES: Table = TableDefinition::new("releases");
 const VERSIONS: Table = TableDefinition::new("versions");
-const DEFAULTS: Table = TableDefinition::new("defaults");
+pub(crate) const DEFAULTS: Table = TableDefinition::new("defaults");
 const QUARANTINE: Table = TableDefinition::new("quarantine");
 const JOURNAL: Table = TableDefinition::new("journal");
 const ACTORS: Table = TableDefinition::new("actors");
@@ -197,7 +197,7 @@ fn state_name(addr: &Addr) -> String {
     format!("{:032x}", addr.id())
 }
 
-fn named(name: &str) -> Result<&str, StoreError> {
+pub(crate) fn named(name: &str) -> Result<&str, StoreError> {
     if is_kind(name) { Ok(name) } else { Err(StoreError::Name(name.chars().take(80).collect())) }
 }
 

@@ -6,6 +6,7 @@
 //!
 //! * [`port`]: [`Store`], what the floors above use, and [`DiskFault`], how its tests break the disk
 //! * [`audit`]: who had the host do what
+//! * [`routes`]: which version an actor of a kind gets, where that is not simply its default
 //! * [`record`]: what is stored, as plain data
 //! * [`error`]: why not, one code a cause
 //! * `embedded`: the port over redb and a directory; `blobs`, `db`, `dir`, `lock`, `disk`, `envelope` are its parts
@@ -25,6 +26,7 @@ mod lock;
 mod marks;
 pub mod port;
 pub mod record;
+pub mod routes;
 
 pub use audit::{AUDIT_ENTRIES_MAX, Audit, Audited, Ledger};
 pub use embedded::{ARTIFACT_BYTES_MAX, EmbeddedStore, digest_of};
@@ -36,3 +38,4 @@ pub use record::{
     ActorEnd, BackDone, Begin, Definition, End, Entry, Key, Lives, Logged, Move, ProbationOver, Quarantined, Release,
     SavedState, Signed, StepDone, StepResult, Term, UpgradeId,
 };
+pub use routes::Routes;

@@ -670,3 +670,46 @@ fn child(
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     (child, lines)
 }
+
+#[test]
+fn a_route_is_kept_over_a_restart_with_the_default_that_it_leaves_behind() {
+    let (_temp, path) = made();
+    let (one, two) = (Version::new(1, 0, 0), Version::new(2, 0, 0));
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(store.route("counter").unwrap(), None);
+    store.set_default("counter", &one).unwrap();
+    store.keep_route("counter", &[1, 0, 255], None).unwrap();
+    assert_eq!(store.default_version("counter").unwrap(), Some(one));
+    store.keep_route("counter", b"settled", Some(&two)).unwrap();
+    assert_eq!(store.keep_route("../counter", b"x", None).unwrap_err().code(), "STORE-NAME");
+    drop(store);
+    let store = EmbeddedStore::open(&path).unwrap();
+    assert_eq!(store.route("counter").unwrap().as_deref(), Some(&b"settled"[..]));
+    assert_eq!(store.default_version("counter").unwrap(), Some(two));
+    assert_eq!(store.route("cart").unwrap(), None);
+}
+
+#[test]
+fn a_disk_that_fails_keeps_a_route_and_its_default_or_neither() {
+    let (one, two) = (Version::new(1, 0, 0), Version::new(2, 0, 0));
+    for fault in [DiskFault::Full, DiskFault::Io, DiskFault::Short { bytes: 3 }] {
+        for after in 0.. {
+            let faults = Arc::new(OneFault::default());
+            let store = EmbeddedStore::in_memory(faults.clone()).unwrap();
+            store.keep_route("counter", b"old", Some(&one)).unwrap();
+            faults.arm(after, None, fault);
+            let kept = store.keep_route("counter", b"new", Some(&two));
+            let struck = faults.disarm();
+            let found = (store.route("counter").unwrap(), store.default_version("counter").unwrap());
+            let (old, new) = ((Some(b"old".to_vec()), Some(one.clone())), (Some(b"new".to_vec()), Some(two.clone())));
+            match kept {
+                Ok(()) => assert_eq!(found, new, "{fault:?} after {after}"),
+                Err(StoreError::Unknown { .. }) => assert!(found == old || found == new, "{fault:?} after {after}"),
+                Err(_) => assert_eq!(found, old, "{fault:?} after {after}"),
+            }
+            if !struck {
+                break;
+            }
+        }
+    }
+}

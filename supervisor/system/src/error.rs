@@ -8,6 +8,7 @@ use teneral_contract::addr::AddrError;
 use teneral_contract::{Addr, AskError, EncodeError};
 use teneral_control::trust::TrustError;
 use teneral_native::NotNative;
+use teneral_rollout::RouteError;
 use teneral_runtime::{StartError, StateError, TellError};
 use teneral_store::StoreError;
 use teneral_upgrade::{BackError, Refused, UpgradeError};
@@ -292,6 +293,9 @@ pub enum SystemError {
     /// An upgrade was refused whole: nobody was paused.
     #[error("the upgrade was refused")]
     Upgrade(#[source] Box<UpgradeError>),
+    /// A route was not set, or cannot be read.
+    #[error("the route was refused")]
+    Route(#[source] Box<RouteError>),
     /// A version was not made final or not taken back, or a held effect was not sent.
     #[error(transparent)]
     Back(Box<BackError>),
@@ -314,6 +318,12 @@ impl From<StoreError> for SystemError {
 impl From<TrustError> for SystemError {
     fn from(error: TrustError) -> Self {
         Self::Trust(Box::new(error))
+    }
+}
+
+impl From<RouteError> for SystemError {
+    fn from(error: RouteError) -> Self {
+        Self::Route(Box::new(error))
     }
 }
 
@@ -346,6 +356,7 @@ impl SystemError {
             Self::Upgrade(error) => error.code(),
             Self::Back(error) => error.code(),
             Self::Trust(error) => error.code(),
+            Self::Route(error) => error.code(),
             Self::Profile => "SYS-PROFILE",
             Self::Address(_) => "SYS-ADDRESS",
             Self::VersionText { .. } => "SYS-VERSION-TEXT",
@@ -387,6 +398,7 @@ impl SystemError {
             Self::Upgrade(error) => error.hint(),
             Self::Back(error) => error.hint(),
             Self::Trust(error) => error.hint().to_owned(),
+            Self::Route(error) => error.hint(),
             Self::Actor { hint, .. }
             | Self::Nobody { hint, .. }
             | Self::Kind { hint, .. }

@@ -123,8 +123,8 @@ impl System {
         version: Option<Version>,
         args: &str,
     ) -> Result<(Arc<dyn Provider>, StartArgs), SystemError> {
-        let (system, kind, text) = (self.clone(), addr.kind().to_owned(), args.to_owned());
-        let provider = self.blocking("a load", move |_| system.code(&kind, version.as_ref())).await?;
+        let (system, named, text) = (self.clone(), addr.clone(), args.to_owned());
+        let provider = self.blocking("a load", move |_| system.code(&named, version)).await?;
         let within = self.runtime().config().start_timeout;
         let done = self
             .inner

@@ -29,6 +29,7 @@
 //! * `modules`: kinds that run in processes of their own
 //! * `moves`: actors moved between versions
 //! * `probations`: versions that are watched after their commit, and the ways back
+//! * `rollouts`: two versions of a kind side by side
 //! * `shelf`: artifacts, and who needs them
 //! * `json`: actors spoken to by the names of their messages
 //! * [`served`]: the control socket
@@ -50,6 +51,7 @@ pub mod name;
 mod natives;
 pub mod options;
 mod probations;
+mod rollouts;
 mod scribe;
 pub mod served;
 mod shelf;
@@ -62,6 +64,7 @@ pub use modules::{ModuleInfo, ModuleLimits, Place};
 pub use moves::Wish;
 pub use name::{Target, ToAddr};
 pub use options::{Admission, AfterProduction, Launch, Options};
+pub use rollouts::{Rerouted, Routing};
 pub use semver::Version;
 pub use shelf::ImageUse;
 pub use system::{ASK_TIMEOUT, System};
@@ -72,6 +75,7 @@ pub use teneral_loader as loader;
 pub use teneral_native as native;
 pub use teneral_native::{FileAct, Grant, Grants, Native};
 pub use teneral_native_api as native_api;
+pub use teneral_rollout as rollout;
 pub use teneral_runtime as runtime;
 pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spawn};
 pub use teneral_store as store;

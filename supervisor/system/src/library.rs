@@ -448,7 +448,7 @@ fn by_loader(error: &LoadError) -> Refused {
     Refused { code: error.code().to_owned(), cause: error.to_string(), hint: error.hint().to_owned() }
 }
 
-fn unix_us() -> u64 {
+pub(crate) fn unix_us() -> u64 {
     // A clock before 1970 is a clock that was never set.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)

@@ -197,6 +197,7 @@ impl System {
             let code = error.code();
             tracing::error!(code, %error, %upgrade, "the new versions of defined actors were not stored");
         }
+        self.settle_routes(actors.iter().map(|actor| actor.actor.kind()));
     }
 
     fn request(&self, wish: Wish) -> Result<Request, SystemError> {

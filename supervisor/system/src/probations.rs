@@ -21,7 +21,15 @@ impl Outcomes for Keeper {
 
     fn finalised(&self, kind: &str, version: &Version) -> Result<(), Refused> {
         let Some(inner) = self.0.upgrade() else { return Ok(()) };
-        let set = System::of(inner).set_default(kind, &version.to_string());
+        let system = System::of(inner);
+        let set = system.is_routed(kind).and_then(|routed| match routed {
+            // The route says what new actors get, and the default when it is settled.
+            true => {
+                system.settle_routes([kind]);
+                Ok(())
+            }
+            false => system.set_default(kind, &version.to_string()),
+        });
         set.map_err(|error| Refused { code: error.code().to_owned(), cause: chain(&error), hint: error.hint() })
     }
 }

@@ -25,8 +25,8 @@ impl System {
     ///
     /// # Errors
     /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::InUse`] while
-    /// an actor runs it or is defined on it, while it is the default, while an upgrade at work may need it, or while
-    /// somebody on probation may have to go back to it; [`SystemError::Store`].
+    /// an actor runs it or is defined on it, while it is the default or on its kind's route, while an upgrade at work
+    /// may need it, or while somebody on probation may have to go back to it; [`SystemError::Store`].
     pub fn remove_artifact(&self, kind: &str, version: &str) -> Result<Release, SystemError> {
         let version = parse(version)?;
         let release = self.library().release(kind, &version)?;
@@ -94,6 +94,9 @@ impl System {
         needed.extend(defined.map(|on| format!("{} is defined on it", on.addr)));
         if self.default_version(kind)?.as_ref() == Some::<&Version>(version) {
             needed.push(format!("it is the default of {kind}"));
+        }
+        if self.is_on_route(kind, version)? {
+            needed.push(format!("the route of {kind} leads to it: teneral route status {kind}"));
         }
         for id in self.running() {
             if self.is_at_work_with(&id, *sha256)? {

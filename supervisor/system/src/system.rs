@@ -8,6 +8,7 @@ use crate::library::{Brought, Library};
 use crate::modules::Processes;
 use crate::name::is_key;
 use crate::probations::Keeper;
+use crate::rollouts::Turns;
 use crate::scribe::Scribes;
 use crate::served::Stage;
 use crate::trusted::{keys, serve_as, to_record};
@@ -50,6 +51,7 @@ pub(crate) struct Inner {
     first_uses: Arc<tokio::sync::Mutex<()>>,
     /// Held by whoever writes a definition.
     definitions: Mutex<()>,
+    pub(crate) routed: Turns,
     pub(crate) events: Source,
 }
 
@@ -99,6 +101,7 @@ impl System {
             stage,
             first_uses,
             definitions,
+            routed: Turns::default(),
             events,
         };
         let inner = Arc::new(inner);
@@ -210,13 +213,14 @@ impl System {
     /// Names the version that new actors of a kind get. Blocks on the disk.
     ///
     /// # Errors
-    /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::Store`].
+    /// [`SystemError::Kind`] and [`SystemError::Version`] when there is no such artifact; [`SystemError::Route`] while
+    /// the kind's route has the say; [`SystemError::Store`].
     pub fn set_default(&self, kind: &str, version: &str) -> Result<(), SystemError> {
         let version = parse(version)?;
         // Nobody takes it away in between.
         let _alone = self.defining();
         self.inner.library.release(kind, &version)?;
-        self.inner.library.store().set_default(kind, &version)?;
+        self.keep_default(kind, &version)?;
         tracing::info!(kind, %version, "new actors of the kind get this version");
         self.say(|| Happened::DefaultChanged { kind: kind.to_owned(), version });
         Ok(())
@@ -277,15 +281,16 @@ impl System {
     ) -> Result<ActorRef, SystemError> {
         let system = self.clone();
         self.blocking("a start", move |_| {
-            let provider = system.code(addr.kind(), launch.version.as_ref())?;
+            let provider = system.code(&addr, launch.version)?;
             system.start_of(addr, provider, args, launch.options)
         })
         .await
     }
 
-    /// The code of a kind, loaded; `None` is its default version. Blocks.
-    pub(crate) fn code(&self, kind: &str, version: Option<&Version>) -> Result<Arc<dyn Provider>, SystemError> {
-        self.inner.library.open(kind, version)
+    /// The code that an actor would start on, loaded; `None` is what its kind's route says, or its default. Blocks.
+    pub(crate) fn code(&self, addr: &Addr, version: Option<Version>) -> Result<Arc<dyn Provider>, SystemError> {
+        let version = if version.is_some() { version } else { self.routed(addr)? };
+        self.inner.library.open(addr.kind(), version.as_ref())
     }
 
     /// Starts an actor of code that is at hand. Blocks.

@@ -4,8 +4,8 @@
 //! * `watch`, `progress`: what happens, while somebody looks; `confirm`: yes or no
 //! * `several`: a verb for one actor, or for all of a kind; `down`: who does not run, and why, below the tables;
 //!   `probation`: who is on probation, in the same place
-//! * `actor`, `artifact`, `audit`, `dead_letter`, `key`, `kind`, `marks`, `status`, `upgrade`: the verbs, by what they
-//!   are about
+//! * `actor`, `artifact`, `audit`, `dead_letter`, `key`, `kind`, `marks`, `module`, `route`, `status`, `upgrade`: the
+//!   verbs, by what they are about
 
 pub(crate) mod actor;
 pub(crate) mod apply;
@@ -20,6 +20,7 @@ pub(crate) mod marks;
 pub(crate) mod module;
 mod probation;
 mod progress;
+pub(crate) mod route;
 mod several;
 pub(crate) mod status;
 mod unwell;

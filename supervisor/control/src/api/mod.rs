@@ -2,8 +2,8 @@
 //!
 //! * [`wire`]: what is said, by both sides; `actors`: of actors
 //! * [`json`]: JSON without doubled fields
-//! * `shelf`, `probation`, `modules`: the parts of [`wire`] that are about artifacts, about versions on probation and
-//!   about those that run in processes of their own
+//! * `shelf`, `probation`, `modules`, `route`: the parts of [`wire`] that are about artifacts, about versions on
+//!   probation, about those that run in processes of their own, and about routes
 //! * [`error`]: the one shape of an error
 //! * [`event`]: what watchers are told
 //! * [`socket`]: who is listened to, and within which bounds
@@ -24,6 +24,7 @@ pub mod json;
 mod modules;
 mod probation;
 pub mod rate;
+mod route;
 mod shelf;
 pub mod socket;
 mod stall;

@@ -20,6 +20,10 @@ pub use super::modules::{ModuleOutput, ModuleView, OutputPart};
 pub use super::probation::{
     Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView, RollBack, WatchChoices,
 };
+pub use super::route::{
+    EndRoute, Rerouted, RouteChange, RouteExplained, RouteFigures, RouteHistory, RouteMatch, RouteRange, RouteRule,
+    RouteView, RouteWeight, SetRoute,
+};
 pub use super::shelf::{
     AcceptMarks, ArtifactDetail, ArtifactView, ImageView, InQuarantine, KindDetail, MarksView, MessageDetail, Pardoned,
     Refusal, VersionDetail,

@@ -3,7 +3,7 @@
 //! * `routes`: which path is which act
 //! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
-//! * `upgrades`, `probations`, `held`, `keys`, `letters`, `shelf`: those acts, and what the store holds
+//! * `upgrades`, `probations`, `rollouts`, `held`, `keys`, `letters`, `shelf`: those acts, and what the store holds
 //! * `watched`: what happens, as a stream
 //! * `audited`: who asked for what, and what came of it
 //! * `openapi`: all of it as a document
@@ -22,6 +22,7 @@ mod openapi;
 mod phase;
 mod probations;
 mod refused;
+mod rollouts;
 mod routes;
 mod shelf;
 mod unwell;

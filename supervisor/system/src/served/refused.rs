@@ -4,6 +4,7 @@ use crate::SystemError;
 use axum::http::StatusCode;
 use teneral_contract::AskError;
 use teneral_control::api::ApiError;
+use teneral_rollout::RouteError;
 use teneral_runtime::{StartError, StateError};
 use teneral_upgrade::BackError;
 
@@ -34,6 +35,19 @@ fn status(error: &SystemError) -> StatusCode {
             "UPG-JOURNAL" => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::CONFLICT,
         },
+        E::Route(error) => match **error {
+            RouteError::Newer { .. } | RouteError::Corrupt { .. } => StatusCode::INTERNAL_SERVER_ERROR,
+            RouteError::Standing { .. }
+            | RouteError::Split { .. }
+            | RouteError::Shared { .. }
+            | RouteError::Moving { .. }
+            | RouteError::Steady { .. }
+            | RouteError::Stale { .. }
+            | RouteError::Held { .. }
+            | RouteError::SaltChanged { .. }
+            | RouteError::Revisions => StatusCode::CONFLICT,
+            _ => StatusCode::BAD_REQUEST,
+        },
         E::Back(error) if matches!(**error, BackError::NotHeld(_)) => StatusCode::NOT_FOUND,
         E::Back(_)
         | E::Profile
@@ -62,6 +76,7 @@ fn now(error: &SystemError) -> &'static str {
     match error {
         E::Start { source: StartError::Taken(_), .. } => "the actor that has the name goes on as it was",
         E::Start { .. } => "the actor does not run; all others are as they were",
+        E::Route(error) => error.now(),
         E::Upgrade(_) => "nobody was paused; every actor serves as it did",
         E::Back(error) => match **error {
             BackError::Default { .. } => {

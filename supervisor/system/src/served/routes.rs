@@ -2,7 +2,9 @@
 
 use super::asked::{Asked, signed, whole};
 use super::audited::{self, Note};
-use super::{care, held, keys, letters, marks, modules, openapi, phase, probations, shelf, unwell, upgrades, watched};
+use super::{
+    care, held, keys, letters, marks, modules, openapi, phase, probations, rollouts, shelf, unwell, upgrades, watched,
+};
 use crate::fallen::{counted, suspended};
 use crate::{Admission, Launch, Stopped, System, SystemError, ToAddr};
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
@@ -74,6 +76,7 @@ pub(super) fn of(system: System) -> Router {
         .merge(marks::routes())
         .merge(modules::routes())
         .merge(probations::routes())
+        .merge(rollouts::routes())
         .merge(shelf::routes())
         .merge(upgrades::routes())
         .merge(watched::routes())

@@ -11,7 +11,7 @@ use teneral::upgrade::{Downgrades, Lossy, PathlessPolicy, StateMode, TrialRemain
 
 /// Bounds and choices of an upgrade.
 #[derive(Debug, clap::Args)]
-pub(super) struct Bounds {
+pub(in crate::host) struct Bounds {
     /// How long one actor may be paused, migration included [default: as the host's configuration says, 1s]
     #[arg(long, value_name = "TIME", value_parser = lasting)]
     max_pause: Option<Span>,
@@ -164,7 +164,7 @@ fn micros(time: Duration) -> u64 {
 
 impl Bounds {
     /// What was typed; all else is as the host has it.
-    pub(super) fn choices(&self) -> Choices {
+    pub(in crate::host) fn choices(&self) -> Choices {
         let us = |span: Option<Span>| span.map(|span| micros(span.0));
         let least = |us: u64| NonZeroU64::new(us).unwrap_or(NonZeroU64::MIN);
         Choices {

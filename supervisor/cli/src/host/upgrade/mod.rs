@@ -4,7 +4,7 @@
 //! * `after`: what is decided after the commit; `held`: what a version that was gone back to wants sent
 
 mod after;
-mod bounds;
+pub(super) mod bounds;
 mod held;
 mod status;
 

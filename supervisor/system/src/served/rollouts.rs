@@ -1,0 +1,198 @@
+//! Routes of kinds: set, promoted, aborted, looked at.
+
+use super::asked::Asked;
+use super::audited::{Note, Who};
+use super::routes::{Answer, Json, look};
+use crate::{Rerouted, Routing, System, SystemError, ToAddr};
+use axum::extract::{Path, State};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use jiff::Timestamp;
+use semver::Version;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use teneral_control::api::ApiError;
+use teneral_control::api::wire::{
+    self, Choices, EndRoute, Refusal, RouteChange, RouteExplained, RouteFigures, RouteHistory, RouteMatch, RouteRange,
+    RouteRule, RouteView, RouteWeight, SetRoute,
+};
+use teneral_rollout::{Act, By, Change, Decision, Phase, Rest, Rollout, RouteError, Rule, Weight, Wish};
+use teneral_upgrade::chain;
+
+pub(super) fn routes() -> Router<System> {
+    Router::new()
+        .route("/v1/routes/{kind}", get(route))
+        .route("/v1/routes/{kind}/history", get(history))
+        .route("/v1/actors/{actor}/route", get(explain))
+        .route("/v1/routes/set", post(set))
+        .route("/v1/routes/promote", post(promote))
+        .route("/v1/routes/abort", post(abort))
+}
+
+async fn route(State(system): State<System>, Path(kind): Path<String>) -> Answer<RouteView> {
+    let found = look(&system, move |system| {
+        // What could not be settled when the last actor came is settled when somebody looks.
+        let _ = system.settled_route(&kind)?;
+        Ok(view(system, &system.route(&kind)?))
+    });
+    Ok(Json(found.await?))
+}
+
+async fn history(State(system): State<System>, Path(kind): Path<String>) -> Answer<RouteHistory> {
+    let rollout = look(&system, move |system| system.route(&kind)).await?;
+    let (kind, dropped) = (rollout.kind().to_owned(), rollout.dropped());
+    Ok(Json(RouteHistory { kind, dropped, changes: rollout.history().map(change).collect() }))
+}
+
+async fn explain(State(system): State<System>, Path(actor): Path<String>) -> Answer<RouteExplained> {
+    let actor = actor.to_addr()?;
+    let named = actor.clone();
+    let Decision { version, bucket, by } = look(&system, move |system| system.route_explain(&named)).await?;
+    let running = system.actor(&actor).ok().map(|actor| actor.info().version);
+    let (rule, range) = match by {
+        By::Rule { number, rule } => (Some(RouteMatch { number, rule: to_wire(&rule) }), None),
+        By::Bucket { first, last } => (None, Some(RouteRange { first, last })),
+    };
+    Ok(Json(RouteExplained { actor, version, running, bucket, rule, range }))
+}
+
+/// What came of it, and what the audit has of it.
+type Changed = Result<(Extension<Note>, Json<wire::Rerouted>), ApiError>;
+
+async fn set(State(system): State<System>, Who(who): Who, Asked(body): Asked<SetRoute>) -> Changed {
+    let SetRoute { kind, weights, rules, salt, options, reason } = body;
+    let weights: Vec<Weight> =
+        weights.into_iter().map(|RouteWeight { version, percent }| Weight { version, percent }).collect();
+    let read = |RouteRule { attribute, value, version }: RouteRule| -> Result<Rule, RouteError> {
+        Ok(Rule { attribute: attribute.parse()?, value, version })
+    };
+    let rules = rules.into_iter().map(read).collect::<Result<Vec<_>, _>>().map_err(SystemError::from)?;
+    let routing = routing(&system, who, reason, options);
+    let done = system.route_set(&kind, Wish { weights, rules, salt }, routing).await?;
+    answered(&system, done).await
+}
+
+async fn promote(State(system): State<System>, Who(who): Who, Asked(body): Asked<EndRoute>) -> Changed {
+    let EndRoute { kind, options, reason } = body;
+    let done = system.route_promote(&kind, routing(&system, who, reason, options)).await?;
+    answered(&system, done).await
+}
+
+async fn abort(State(system): State<System>, Who(who): Who, Asked(body): Asked<EndRoute>) -> Changed {
+    let EndRoute { kind, options, reason } = body;
+    let done = system.route_abort(&kind, routing(&system, who, reason, options)).await?;
+    answered(&system, done).await
+}
+
+fn routing(system: &System, who: String, why: String, options: Option<Choices>) -> Routing {
+    Routing { who: Some(who), why, options: options.unwrap_or_default().or(system.upgrade_options()) }
+}
+
+async fn answered(system: &System, done: Rerouted) -> Changed {
+    let Rerouted { rollout, reports, refused, .. } = done;
+    let failed = reports.iter().flat_map(|report| &report.actors).find_map(|actor| actor.outcome.failure());
+    let outcome = refused.as_ref().map(|error| error.code().to_owned());
+    let outcome = outcome.or_else(|| failed.map(|failure| failure.code.clone()));
+    let refused =
+        refused.map(|error| Refusal { code: error.code().to_owned(), cause: chain(&error), hint: error.hint() });
+    let what = format!("{} revision {}", rollout.kind(), rollout.route().parts().revision);
+    let route = look(system, move |system| Ok(view(system, &rollout))).await?;
+    Ok((Extension(Note { what, outcome }), Json(wire::Rerouted { route, reports, refused })))
+}
+
+fn view(system: &System, rollout: &Rollout) -> RouteView {
+    let (parts, held) = (rollout.route().parts(), system.route_held(rollout));
+    let (phase, toward) = match rollout.phase() {
+        Phase::Steady => ("steady", None),
+        Phase::Split => ("split", None),
+        Phase::Moving { toward: Rest::Steady } => ("moving", Some("steady")),
+        Phase::Moving { toward: Rest::Split } => ("moving", Some("split")),
+    };
+    RouteView {
+        kind: rollout.kind().to_owned(),
+        phase: phase.to_owned(),
+        toward: toward.map(str::to_owned),
+        revision: parts.revision,
+        stable: rollout.stable().clone(),
+        salt: parts.salt.clone(),
+        versions: figures(system, rollout),
+        rules: parts.rules.iter().map(to_wire).collect(),
+        who: parts.said.who.clone(),
+        at: Some(parts.said.at_unix_us).filter(|us| *us > 0).and_then(at),
+        why: parts.said.why.clone(),
+        astray: held.actors,
+        frozen: held.frozen,
+    }
+}
+
+fn figures(system: &System, rollout: &Rollout) -> Vec<RouteFigures> {
+    let none = |version: &Version, percent| RouteFigures {
+        version: version.clone(),
+        percent,
+        actors: 0,
+        on_probation: 0,
+        handled: 0,
+        failed: 0,
+        panics: 0,
+        mean_ns: None,
+        restarts: 0,
+    };
+    let weights = rollout.route().parts().weights.iter();
+    let mut figures: Vec<RouteFigures> = weights.map(|weight| none(&weight.version, Some(weight.percent))).collect();
+    let mut timed = vec![(0, Duration::ZERO); figures.len()];
+    let on_probation: BTreeMap<_, _> = system.on_probation().into_iter().map(|on| (on.actor, on.to)).collect();
+    for actor in system.runtime().actors_of(rollout.kind()) {
+        let info = actor.info();
+        let at = figures.iter().position(|figures| figures.version == info.version).unwrap_or_else(|| {
+            figures.push(none(&info.version, None));
+            timed.push((0, Duration::ZERO));
+            figures.len() - 1
+        });
+        let of = &mut figures[at];
+        of.actors += 1;
+        of.on_probation += usize::from(on_probation.contains_key(&info.addr));
+        let since = actor.figures();
+        of.handled += since.handled;
+        of.failed += since.failed;
+        of.panics += since.panics;
+        of.restarts += info.restarts;
+        timed[at] = (timed[at].0 + since.timed, timed[at].1 + since.busy);
+    }
+    for (of, (timed, busy)) in figures.iter_mut().zip(timed) {
+        of.mean_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX).checked_div(timed);
+    }
+    figures
+}
+
+fn to_wire(Rule { attribute, value, version }: &Rule) -> RouteRule {
+    RouteRule { attribute: attribute.to_string(), value: value.clone(), version: version.clone() }
+}
+
+fn change(change: &Change) -> RouteChange {
+    let act = match change.act {
+        Act::Set => "set",
+        Act::Promote => "promote",
+        Act::Abort => "abort",
+        Act::Follow => "follow",
+    };
+    let weights = |weights: &[Weight]| -> Vec<RouteWeight> {
+        let each = |weight: &Weight| RouteWeight { version: weight.version.clone(), percent: weight.percent };
+        weights.iter().map(each).collect()
+    };
+    RouteChange {
+        revision: change.revision,
+        act: act.to_owned(),
+        who: change.said.who.clone(),
+        at: at(change.said.at_unix_us),
+        why: change.said.why.clone(),
+        from: weights(&change.from),
+        to: weights(&change.to),
+        rules: change.rules,
+        salt: change.salt.clone(),
+        settled: change.settled_at_unix_us.and_then(at),
+    }
+}
+
+fn at(unix_us: u64) -> Option<Timestamp> {
+    i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok())
+}
