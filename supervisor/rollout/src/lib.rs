@@ -4,7 +4,7 @@
 //! ([`Rollout::encode`]), moves the actors that [`Rollout::astray`] names, each with its state, and says when nobody is
 //! left ([`Rollout::settle`]). So a route can be computed anywhere, and a test needs no host. The layout:
 //!
-//! * [`bucket`]: where a key falls, which nobody may ever change
+//! * [`bucket()`]: where a key falls, which nobody may ever change
 //! * [`attribute`]: what is known of an actor beside its key, and what a rule looks at
 //! * [`route`]: versions with their weights, and rules before them; [`Route::explain`] says which decided
 //! * [`shift`]: who must move when a route changes, and in which order
