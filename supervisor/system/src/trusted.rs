@@ -1,6 +1,7 @@
 //! Trust as the store keeps it: the keys, what each artifact was signed with, and the key that a development host makes
 //! for itself.
 
+use crate::served::moment;
 use crate::{AfterProduction, SystemError};
 use jiff::Timestamp;
 use std::path::{Path, PathBuf};
@@ -95,7 +96,7 @@ pub(crate) fn from_record(key: &Key) -> Result<TrustedKey, TrustError> {
 }
 
 pub(crate) fn at(unix_us: u64) -> Timestamp {
-    i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok()).unwrap_or(Timestamp::MAX)
+    moment(unix_us).unwrap_or(Timestamp::MAX)
 }
 
 /// The keys of a store.

@@ -44,6 +44,11 @@ pub(crate) fn timestamp(wall_ns: u64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(wall_ns)).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// A time in microseconds since the Unix epoch, as the store has it. `None`: no calendar has it.
+pub(crate) fn moment(unix_us: u64) -> Option<Timestamp> {
+    i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok())
+}
+
 impl System {
     /// The control API of this system, to be served elsewhere, or under another router. It asks nobody who they are:
     /// whoever reaches it can load code.

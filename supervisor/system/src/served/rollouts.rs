@@ -2,12 +2,12 @@
 
 use super::asked::Asked;
 use super::audited::{Note, Who};
+use super::moment;
 use super::routes::{Answer, Json, look};
 use crate::{Rerouted, Routing, System, SystemError, ToAddr};
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use jiff::Timestamp;
 use semver::Version;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -118,7 +118,7 @@ fn view(system: &System, rollout: &Rollout) -> RouteView {
         versions: figures(system, rollout),
         rules: parts.rules.iter().map(to_wire).collect(),
         who: parts.said.who.clone(),
-        at: Some(parts.said.at_unix_us).filter(|us| *us > 0).and_then(at),
+        at: Some(parts.said.at_unix_us).filter(|us| *us > 0).and_then(moment),
         why: parts.said.why.clone(),
         astray: held.actors,
         frozen: held.frozen,
@@ -183,16 +183,12 @@ fn change(change: &Change) -> RouteChange {
         revision: change.revision,
         act: act.to_owned(),
         who: change.said.who.clone(),
-        at: at(change.said.at_unix_us),
+        at: moment(change.said.at_unix_us),
         why: change.said.why.clone(),
         from: weights(&change.from),
         to: weights(&change.to),
         rules: change.rules,
         salt: change.salt.clone(),
-        settled: change.settled_at_unix_us.and_then(at),
+        settled: change.settled_at_unix_us.and_then(moment),
     }
-}
-
-fn at(unix_us: u64) -> Option<Timestamp> {
-    i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok())
 }

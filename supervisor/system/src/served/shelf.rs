@@ -1,6 +1,7 @@
 //! What the store holds of a kind, and what is taken away.
 
 use super::asked::{Asked, wrong};
+use super::moment;
 use super::routes::{Answer, Json, look};
 use crate::library::Described;
 use crate::system::parse;
@@ -8,7 +9,6 @@ use crate::{ImageUse, Place, System, SystemError};
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, post};
-use jiff::Timestamp;
 use teneral_contract::Digest;
 use teneral_contract::digest::DigestError;
 use teneral_control::api::wire::{ArtifactDetail, Checked, ImageView, KindDetail, MessageDetail, Refusal};
@@ -53,7 +53,7 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
         let signed = system.store().signed(sha256)?;
         let signer = signed.and_then(|signed| KeyId::of_signature(&signed.signature).ok());
         let name = signer.and_then(|signer| keys.iter().find(|key| key.public.id() == signer));
-        let pushed = i64::try_from(added_unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+        let pushed = moment(added_unix_us);
         let runs = running.iter().filter(|actor| actor.provider().digest() == sha256);
         let on = defined.iter().filter(|on| on.addr.kind() == kind && on.version == version);
         let (manifest, refused) = match system.library().loadable(&release) {

@@ -2,6 +2,7 @@
 
 use super::asked::{APPLY, Asked};
 use super::audited::{Note, Who};
+use super::moment;
 use super::probations::{self, Looked, Written};
 use super::routes::{Answer, Json, look};
 use crate::{System, SystemError, Wish};
@@ -10,7 +11,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use teneral_control::api::ApiError;
@@ -72,7 +72,6 @@ fn summary(
         end.actors.iter().for_each(|actor| *outcomes.entry(actor.outcome.clone()).or_default() += 1);
     }
     let status = status(matches!(last, Entry::End(_)), running.contains(&id));
-    let at = |unix_us: u64| i64::try_from(unix_us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
     let begin = if let Entry::Begin(begin) = first { begin } else { Begin::default() };
     // Who was there already had no move.
     let there = if let Entry::End(end) = &last { end.actors.as_slice() } else { &[] };
@@ -100,7 +99,7 @@ fn summary(
         view.over.into_iter().for_each(|end| *probation.entry(end.how).or_default() += 1);
     }
     let Begin { at_unix_us, who, why, request, rolls_back, moves, .. } = begin;
-    let (at, actors) = (at(at_unix_us), moves.len());
+    let (at, actors) = (moment(at_unix_us), moves.len());
     Ok(UpgradeSummary { id, status, at, who, why, request, to, actors, outcomes, rolls_back, probation })
 }
 
