@@ -30,6 +30,17 @@ pub(crate) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { c.escape_unicode().to_string() } else { c.to_string() }).collect()
 }
 
+/// What stands below a table of some that matter: how many there are, a line or more for each that is named, and where
+/// the others are. Nothing where there is none.
+pub(crate) fn counted(count: usize, what: &str, named: &[String], others: &str) -> String {
+    if count == 0 {
+        return String::new();
+    }
+    let more = count.saturating_sub(named.len());
+    let more = if more > 0 { format!("  and {more} more: {others}\n") } else { String::new() };
+    format!("{count} {what}\n{}{more}", named.concat())
+}
+
 fn aligned(layout: &mut Layout, rows: &[Vec<String>], left: usize) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| harmless(cell)).collect()).collect();
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);

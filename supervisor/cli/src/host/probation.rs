@@ -1,24 +1,17 @@
 //! Who is on probation, as the commands that look at actors say it below their tables, and how each stands.
 
-use crate::table::{columns, grouped, harmless};
+use crate::table::{columns, counted, grouped, harmless};
 use jiff::{SignedDuration, Timestamp};
 use teneral::OnProbation;
 use teneral::upgrade::{Failure, Phase, Turns};
 
 /// The lines of all that are on probation: how many, then each that is named. Nothing where nobody is.
 pub(super) fn on_probation(count: usize, named: &[OnProbation]) -> String {
-    if count == 0 {
-        return String::new();
-    }
-    let mut text = format!("{count} on probation\n");
-    for on in named {
+    let line = |on: &OnProbation| {
         let OnProbation { actor, to, upgrade, .. } = on;
-        text.push_str(&format!("  {actor}: {to} for {upgrade}, {}\n", phase(on)));
-    }
-    if count > named.len() {
-        text.push_str(&format!("  and {} more: teneral actor list\n", count - named.len()));
-    }
-    text
+        format!("  {actor}: {to} for {upgrade}, {}\n", phase(on))
+    };
+    counted(count, "on probation", &named.iter().map(line).collect::<Vec<_>>(), "teneral actor list")
 }
 
 /// How one stands, in a few words.

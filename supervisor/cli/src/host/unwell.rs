@@ -1,6 +1,6 @@
 //! What hangs, and what is in quarantine since it hung, as the commands that look at a host say it below their tables.
 
-use crate::table::harmless;
+use crate::table::{counted, harmless};
 use teneral::api::wire::{Hung, InQuarantine};
 
 /// So many are named where all are counted.
@@ -12,8 +12,8 @@ pub(super) fn quarantined(all: &[InQuarantine]) -> String {
         let pardon = format!("if its code is not to blame: teneral artifact pardon {kind} {version}");
         format!("  {kind} {version}: {}\n    hint: push a mended version; {pardon}\n", harmless(why))
     };
-    let lines = all.iter().take(NAMED_MAX).map(line).collect();
-    counted(all.len(), "in quarantine", lines, "teneral artifact list")
+    let lines: Vec<String> = all.iter().take(NAMED_MAX).map(line).collect();
+    counted(all.len(), "in quarantine", &lines, "teneral artifact list")
 }
 
 /// The lines of all actors with a turn that does not return. Nothing where there is none.
@@ -22,13 +22,6 @@ pub(super) fn hung(all: &[Hung]) -> String {
         let hint = format!("wait for it, or cut it off and forget it: teneral actor stop {actor}");
         format!("  {actor}: a turn of {version} does not return\n    hint: {hint}\n")
     };
-    counted(all.len(), "hung", all.iter().take(NAMED_MAX).map(line).collect(), "--json shows all of them")
-}
-
-fn counted(count: usize, what: &str, lines: String, all: &str) -> String {
-    match count {
-        0 => String::new(),
-        count if count > NAMED_MAX => format!("{count} {what}\n{lines}  and {} more: {all}\n", count - NAMED_MAX),
-        count => format!("{count} {what}\n{lines}"),
-    }
+    let lines: Vec<String> = all.iter().take(NAMED_MAX).map(line).collect();
+    counted(all.len(), "hung", &lines, "--json shows all of them")
 }
