@@ -11,6 +11,7 @@ use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
 };
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 
 /// What a confined process may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,32 @@ pub struct Confinement {
     pub cpu_seconds_max: u64,
     /// Largest file that it may write, memory files with it, in bytes.
     pub file_bytes_max: u64,
+}
+
+impl Confinement {
+    /// The words that a process is started with which is to confine itself so: by the first it knows what it is for.
+    #[must_use]
+    pub fn words(&self, asked: &str) -> Vec<OsString> {
+        let host = u64::from(self.host.unsigned_abs());
+        let numbers = [host, self.memory_bytes_max, self.cpu_seconds_max, self.file_bytes_max];
+        std::iter::once(asked.to_owned()).chain(numbers.iter().map(u64::to_string)).map(OsString::from).collect()
+    }
+
+    /// Whether this process was started with that first word.
+    #[must_use]
+    pub fn is_asked(asked: &str) -> bool {
+        std::env::args_os().nth(1).as_deref() == Some(OsStr::new(asked))
+    }
+
+    /// What the words after the first say. `None`: no host has written them.
+    #[must_use]
+    pub fn of_words() -> Option<Self> {
+        let words = std::env::args_os().skip(2);
+        let numbers: Vec<u64> = words.filter_map(|word| word.to_str()?.parse().ok()).collect();
+        let [host, memory_bytes_max, cpu_seconds_max, file_bytes_max] = numbers[..] else { return None };
+        let host = i32::try_from(host).unwrap_or(0);
+        Some(Self { host, memory_bytes_max, cpu_seconds_max, file_bytes_max })
+    }
 }
 
 /// Why a process could not be confined.

@@ -3,7 +3,7 @@
 //! What goes wrong before it serves is its last line of output, which the host reads.
 
 use serde::{Deserialize, Serialize};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::{self, Read};
 use std::os::unix::net::UnixListener;
 use std::process::exit;
@@ -56,14 +56,19 @@ impl Order {
 
 /// The words that a module's process is started with.
 pub(super) fn words(memory_bytes_max: u64, file_bytes_max: u64) -> Vec<OsString> {
-    let host = u64::from(std::process::id());
-    let numbers = [host, memory_bytes_max, file_bytes_max.saturating_add(FILE_BYTES_BESIDES)];
-    [OsString::from(ASKED)].into_iter().chain(numbers.iter().map(|number| number.to_string().into())).collect()
+    let limits = Confinement {
+        host: i32::try_from(std::process::id()).unwrap_or(0),
+        memory_bytes_max,
+        // It lives for long: it may compute as much as it likes.
+        cpu_seconds_max: u64::MAX,
+        file_bytes_max: file_bytes_max.saturating_add(FILE_BYTES_BESIDES),
+    };
+    limits.words(ASKED)
 }
 
 /// Whether this is a module's process.
 pub(crate) fn is_asked() -> bool {
-    std::env::args_os().nth(1).as_deref() == Some(OsStr::new(ASKED))
+    Confinement::is_asked(ASKED)
 }
 
 /// In a module's process, does its work and never returns.
@@ -71,14 +76,10 @@ pub(crate) fn hook() {
     if !is_asked() {
         return;
     }
-    let numbers: Vec<u64> = std::env::args_os().skip(2).filter_map(|word| word.to_str()?.parse().ok()).collect();
-    let [host, memory_bytes_max, file_bytes_max] = numbers[..] else {
+    let Some(limits) = Confinement::of_words() else {
         eprintln!("{ASKED} is said by a host to a process of its own");
         exit(2);
     };
-    let host = i32::try_from(host).unwrap_or(0);
-    // It lives for long: it may compute as much as it likes.
-    let limits = Confinement { host, memory_bytes_max, cpu_seconds_max: u64::MAX, file_bytes_max };
     match confine(&limits).map_err(io::Error::other).and_then(|()| serve()) {
         Ok(()) => exit(0),
         Err(error) => {

@@ -77,7 +77,7 @@ impl Process {
             file_bytes_max: policy.bytes_max.saturating_add(FILE_BYTES_BESIDES),
         };
         let mut command = Command::new(&path);
-        command.args(program::words(&limits)).env_clear().current_dir("/").process_group(0);
+        command.args(limits.words(program::ASKED)).env_clear().current_dir("/").process_group(0);
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(copy()?).stderr(copy()?);
         let child = program::spawn(command).map_err(not_started)?;
         let (stage, going) = (Stage::Start, Rc::clone(going));

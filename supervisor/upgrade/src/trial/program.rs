@@ -5,7 +5,6 @@
 //! program, or the first one in `PATH`; its first word says whether it is of the same version.
 
 use super::child;
-use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -26,17 +25,13 @@ static HOOKED: AtomicBool = AtomicBool::new(false);
 /// and the host knows that it may start itself.
 pub fn trial_hook() {
     HOOKED.store(true, Ordering::Relaxed);
-    let mut words = std::env::args_os().skip(1);
-    if words.next().as_deref() != Some(OsStr::new(ASKED)) {
+    if !Confinement::is_asked(ASKED) {
         return;
     }
-    let numbers: Vec<u64> = words.filter_map(|word| word.to_str()?.parse().ok()).collect();
-    let [host, memory_bytes_max, cpu_seconds_max, file_bytes_max] = numbers[..] else {
+    let Some(limits) = Confinement::of_words() else {
         eprintln!("{ASKED} is said by a host to a process of its own");
         std::process::exit(2);
     };
-    let host = i32::try_from(host).unwrap_or(0);
-    let limits = Confinement { host, memory_bytes_max, cpu_seconds_max, file_bytes_max };
     let ended = child::serve(&limits);
     if let Err(error) = &ended {
         eprintln!("the trial's host does not listen: {error}");
@@ -106,13 +101,4 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
     };
     starter.send((command, answer)).map_err(|_| gone())?;
     started.recv().map_err(|_| gone())?
-}
-
-/// The words that a trial process is started with.
-pub(super) fn words(limits: &Confinement) -> Vec<OsString> {
-    let numbers =
-        [u64::from(limits.host.unsigned_abs()), limits.memory_bytes_max, limits.cpu_seconds_max, limits.file_bytes_max];
-    let mut words = vec![OsString::from(ASKED)];
-    words.extend(numbers.iter().map(|number| OsString::from(number.to_string())));
-    words
 }
