@@ -3,7 +3,6 @@
 
 use benches::work::Counter;
 use bytes::Bytes;
-use futures_util::stream;
 use hyper_util::rt::TokioIo;
 use std::path::Path;
 use std::pin::Pin;
@@ -11,6 +10,7 @@ use std::time::Duration;
 use teneral_remote::proto::module_client::ModuleClient;
 use teneral_remote::proto::module_server::{Module, ModuleServer};
 use teneral_remote::proto::{self, state_reply::Done};
+use teneral_remote::serve::incoming;
 use tokio::net::{UnixListener, UnixStream};
 use tonic::transport::{Channel, Endpoint, Server, Uri};
 use tonic::{Request, Response, Status, Streaming};
@@ -25,11 +25,8 @@ pub(crate) fn serve(socket: &Path) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = UnixListener::bind(socket).expect("the name is free");
-        let came = stream::unfold(listener, async |listener| {
-            let came = listener.accept().await.map(|(stream, _)| stream);
-            Some((came, listener))
-        });
-        let served = Server::builder().add_service(ModuleServer::new(Echo)).serve_with_incoming(came).await;
+        let served =
+            Server::builder().add_service(ModuleServer::new(Echo)).serve_with_incoming(incoming(listener)).await;
         served.expect("it serves until it is killed");
     });
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use teneral_contract::manifest::{BodyEntry, StateEntry};
 use teneral_contract::{Fingerprint, Manifest};
 use teneral_remote::proto::module_server::{Module, ModuleServer};
+use teneral_remote::serve::incoming;
 use teneral_remote::{LISTEN, proto};
 use tonic::{Request, Response, Status, Streaming};
 
@@ -156,10 +157,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let listen = std::env::var(LISTEN)?;
     let listener = tokio::net::UnixListener::bind(listen.strip_prefix("unix:").ok_or("a unix: path")?)?;
-    let came = stream::unfold(listener, async |listener| {
-        let came = listener.accept().await.map(|(stream, _)| stream);
-        Some((came, listener))
-    });
-    tonic::transport::Server::builder().add_service(ModuleServer::new(Liar { how })).serve_with_incoming(came).await?;
+    tonic::transport::Server::builder()
+        .add_service(ModuleServer::new(Liar { how }))
+        .serve_with_incoming(incoming(listener))
+        .await?;
     Ok(())
 }

@@ -20,11 +20,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use teneral_contract::Digest;
 use teneral_runtime::ports::{Body, Fault, Json, JsonDone, Provider};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::oneshot;
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 use workers::{Job, Make, Workers};
+
+/// Who comes to a socket, as tonic serves them.
+pub fn incoming(listener: UnixListener) -> impl Stream<Item = io::Result<UnixStream>> {
+    stream::unfold(listener, async |listener| {
+        let came = listener.accept().await.map(|(stream, _)| stream);
+        Some((came, listener))
+    })
+}
 
 /// A module that is about to serve.
 pub struct Module {
@@ -56,12 +64,8 @@ impl Module {
         let module = ModuleServer::new(self)
             .max_decoding_message_size(MESSAGE_BYTES_MAX)
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
-        let came = stream::unfold(listener, async |listener| {
-            let came = listener.accept().await.map(|(stream, _)| stream);
-            Some((came, listener))
-        });
         let served = Server::builder().add_service(health_service).add_service(module);
-        served.serve_with_incoming_shutdown(came, until).await.map_err(io::Error::other)
+        served.serve_with_incoming_shutdown(incoming(listener), until).await.map_err(io::Error::other)
     }
 
     async fn make(&self, instance: u64, make: Make) -> Result<Response<proto::MadeReply>, Status> {
