@@ -11,7 +11,7 @@ mod process;
 mod turns;
 
 pub use module::{Launcher, Module, ModuleSeen, Modules};
-pub use process::{Identity, Launch, Limits, Process};
+pub use process::{Launch, Limits, Process};
 
 use std::io;
 use std::time::Duration;

@@ -39,23 +39,6 @@ use tonic::{Response, Status};
 const LOOK: Duration = Duration::from_millis(5);
 const LATE_LOOK: Duration = Duration::from_millis(50);
 
-/// What a process serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// The artifact of that digest: it must say so.
-    Artifact(Digest),
-    /// A program of its own, of that digest: what it says of itself is not looked at.
-    Program(Digest),
-}
-
-impl Identity {
-    const fn digest(self) -> Digest {
-        match self {
-            Self::Artifact(digest) | Self::Program(digest) => digest,
-        }
-    }
-}
-
 /// How long a process may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -82,8 +65,8 @@ pub struct Launch {
     pub socket: PathBuf,
     /// Where it writes its standard output and error.
     pub output: std::fs::File,
-    /// What it serves.
-    pub identity: Identity,
+    /// The artifact that it serves: it must say so.
+    pub digest: Digest,
     /// How long it may take.
     pub limits: Limits,
 }
@@ -95,7 +78,7 @@ pub struct Process {
     pid: i32,
     manifest: Manifest,
     contract: Arc<Contract>,
-    identity: Identity,
+    digest: Digest,
     limits: Limits,
     handle: Handle,
     control: ModuleClient<Channel>,
@@ -116,7 +99,7 @@ impl Process {
     /// # Errors
     /// [`ModuleError`]; then there is no process any more.
     pub async fn start(launch: Launch) -> Result<Arc<Self>, ModuleError> {
-        let Launch { program, args, input, socket, output, identity, limits } = launch;
+        let Launch { program, args, input, socket, output, digest, limits } = launch;
         let not_started = |source| ModuleError::NotStarted { program: program.display().to_string(), source };
         let mut command = Command::new(&program);
         let listen = format!("unix:{}", socket.display());
@@ -134,7 +117,7 @@ impl Process {
             listens(&mut child, &socket, pid).await?;
             // A connection of its own for what is no turn: a data stream that stalls holds up its connection.
             let (mut control, work) = (client(&socket).await?, client(&socket).await?);
-            let manifest = describe(&mut control, identity).await?;
+            let manifest = describe(&mut control, digest).await?;
             Ok((pid, manifest, control, work))
         };
         let (pid, manifest, control, mut work) = match timeout_at(deadline, ready).await.map_err(late)? {
@@ -151,7 +134,7 @@ impl Process {
             pid,
             manifest,
             contract,
-            identity,
+            digest,
             limits,
             handle,
             control,
@@ -251,7 +234,7 @@ impl Provider for Process {
     }
 
     fn digest(&self) -> Digest {
-        self.identity.digest()
+        self.digest
     }
 
     fn is_elsewhere(&self) -> bool {
@@ -409,7 +392,7 @@ fn refused(status: Status) -> ModuleError {
     ModuleError::Refused(status.message().to_owned())
 }
 
-async fn describe(control: &mut ModuleClient<Channel>, identity: Identity) -> Result<Manifest, ModuleError> {
+async fn describe(control: &mut ModuleClient<Channel>, wanted: Digest) -> Result<Manifest, ModuleError> {
     let (protocol_min, protocol_max) = PROTOCOLS;
     let mut nonce = [0; 16];
     OsRng.try_fill_bytes(&mut nonce).map_err(|error| ModuleError::Socket(io::Error::other(error)))?;
@@ -423,9 +406,7 @@ async fn describe(control: &mut ModuleClient<Channel>, identity: Identity) -> Re
     if told.nonce != nonce {
         return Err(ModuleError::Nonce);
     }
-    if let Identity::Artifact(wanted) = identity
-        && told.digest != wanted.0[..]
-    {
+    if told.digest != wanted.0[..] {
         let found = told.digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let found = if found.is_empty() { "nothing".to_owned() } else { found };
         return Err(ModuleError::Digest { found, wanted });

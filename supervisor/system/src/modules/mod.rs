@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 use teneral_contract::{Digest, Manifest};
 use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_loader::{Policy, Release, Verified};
-use teneral_remote::client::{Identity, Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules};
+use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules};
 use teneral_runtime::ports::Provider;
 use teneral_upgrade::{Refused, TrialProgram, chain};
 
@@ -276,7 +276,7 @@ impl Launcher for Again {
             input: self.input.clone(),
             socket,
             output: opened.map_err(ModuleError::Socket)?,
-            identity: Identity::Artifact(self.digest),
+            digest: self.digest,
             limits: Limits { ready_timeout, call_timeout, turns_timeout, threads: threads as u64 },
         })
     }
