@@ -73,6 +73,10 @@ pub trait Store: fmt::Debug + Send + Sync {
     fn quarantine(&self, entry: &Quarantined) -> Result<(), StoreError>;
     /// The quarantine, by digest.
     fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError>;
+    /// The entry of one digest, if it is in quarantine.
+    fn quarantine_of(&self, digest: Digest) -> Result<Option<Quarantined>, StoreError> {
+        Ok(self.quarantined()?.into_iter().find(|entry| entry.digest == digest))
+    }
     /// Takes a digest out of it; an unknown one is a no-op.
     fn pardon(&self, digest: Digest) -> Result<(), StoreError>;
 

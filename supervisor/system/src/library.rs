@@ -163,7 +163,7 @@ impl Library {
 
     fn open_for(&self, kind: &str, version: &Version, who: For) -> Result<Arc<dyn Provider>, SystemError> {
         let release = self.release(kind, version)?;
-        let entry = self.store.quarantined()?.into_iter().find(|entry| entry.digest == release.sha256);
+        let entry = self.store.quarantine_of(release.sha256)?;
         if let Some(entry) = entry.filter(|entry| who == For::New || entry.why == LOAD_HUNG) {
             return Err(SystemError::Quarantined { kind: kind.to_owned(), version: version.clone(), why: entry.why });
         }
@@ -300,7 +300,7 @@ impl Library {
     /// The manifest of an artifact that would be loaded now.
     pub(crate) fn loadable(&self, release: &Release) -> Result<Manifest, Refused> {
         let Release { kind, version, sha256, .. } = release;
-        if let Some(entry) = self.store.quarantined()?.into_iter().find(|entry| entry.digest == *sha256) {
+        if let Some(entry) = self.store.quarantine_of(*sha256)? {
             return Err(by_gate(&GateError { check: loader::Check::Quarantine, text: entry.why }));
         }
         let manifest = self.manifest(release)?;

@@ -66,7 +66,7 @@ async fn pardon(State(system): State<System>, Asked(body): Asked<RemoveArtifact>
     let RemoveArtifact { kind, version, reason } = body;
     let pardoned = look(&system, move |system| {
         let release = system.library().release(&kind, &version)?;
-        let was = system.store().quarantined()?.into_iter().find(|entry| entry.digest == release.sha256);
+        let was = system.store().quarantine_of(release.sha256)?;
         system.pardon(&kind, &version.to_string())?;
         Ok(Pardoned { kind, version, sha256: release.sha256, why: was.map(|entry| entry.why) })
     });

@@ -87,13 +87,10 @@ impl Upgrades {
     /// Whether new actors can be started on what an actor was moved to.
     pub(super) fn not_quarantined(&self, Move { addr, to, to_digest, .. }: &Move) -> Result<(), UpgradeError> {
         let why = match self.inner.runtime.quarantined(*to_digest) {
-            Some(why) => why,
-            None => {
-                let stored = self.inner.store.quarantined().map_err(unread)?;
-                let Some(entry) = stored.into_iter().find(|entry| entry.digest == *to_digest) else { return Ok(()) };
-                entry.why
-            }
+            Some(why) => Some(why),
+            None => self.inner.store.quarantine_of(*to_digest).map_err(unread)?.map(|entry| entry.why),
         };
+        let Some(why) = why else { return Ok(()) };
         let (addr, version) = (addr.clone(), to.to_string());
         Err(UpgradeError::Back(BackError::Quarantined { addr, version, why, back: None }))
     }
