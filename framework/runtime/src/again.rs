@@ -9,7 +9,7 @@ use crate::cell::{Cell, Instance};
 use crate::config::RestartState;
 use crate::error::{PauseRefused, StepError};
 use crate::lease::{Install, Lease, LeaseStep, PauseRequest, Quiesced};
-use crate::ports::{Behaviour, Body, Fault, FaultKind, Provider, Why};
+use crate::ports::{Behaviour, Fault, FaultKind, Provider, Why};
 use std::sync::Arc;
 
 /// What an actor that is restarted by order begins from.
@@ -109,10 +109,7 @@ impl Cell {
         let (code, again) = (Arc::clone(&provider), Arc::clone(self));
         let made = self.make_in_time(&provider, "was restarted", move || match begin {
             Begin::Declared => again.make_again(),
-            Begin::State | Begin::Args => {
-                let args = &again.birth.args;
-                code.create(Body { shape: args.shape, bytes: &args.bytes })
-            }
+            Begin::State | Begin::Args => again.make_anew(&*code),
         })?;
         let Some(asked) = self.protocol.lose() else {
             self.shared.executor.dropper.drop(self, Instance::new(made, provider));
@@ -134,12 +131,11 @@ impl Cell {
     }
 
     fn begin_again(&self, code: &dyn Provider, begin: Begin, kept: Option<&[u8]>) -> Result<Made, Fault> {
-        let args = &self.birth.args;
         match (begin, kept) {
             (Begin::Declared, _) => Ok((self.make_again()?, None)),
             (Begin::State, Some(state)) => Ok((code.restore(code.schema(), state)?, None)),
             (Begin::State | Begin::Args, _) => {
-                let new = code.create(Body { shape: args.shape, bytes: &args.bytes })?;
+                let new = self.make_anew(code)?;
                 // An older snapshot must not come back with the next restart.
                 let keeps = self.birth.options.restart_state == RestartState::LastSnapshot;
                 let bytes = if keeps { Some(new.save(self.shared.config.state_bytes_max)?) } else { None };

@@ -9,8 +9,7 @@ use crate::config::RestartState;
 use crate::dead_letters::DeadReason;
 use crate::error::StateError;
 use crate::events::What;
-use crate::ports::guarded;
-use crate::ports::{Behaviour, Body, Fault, Why};
+use crate::ports::{Behaviour, Body, Fault, Provider, Why, guarded};
 use crate::supervision::{Ending, Exit, Supervised};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -51,11 +50,16 @@ impl Cell {
     pub(crate) fn make_again(&self) -> Result<Box<dyn Behaviour>, Fault> {
         let provider = self.provider();
         let snapshot = self.restart_snapshot();
-        let args = &self.birth.args;
         guarded(|| match snapshot {
             Some(snapshot) => provider.restore(snapshot.schema, &snapshot.bytes),
-            None => provider.create(Body { shape: args.shape, bytes: &args.bytes }),
+            None => self.make_anew(&*provider),
         })
+    }
+
+    /// A new instance of that code, from the start arguments.
+    pub(crate) fn make_anew(&self, code: &dyn Provider) -> Result<Box<dyn Behaviour>, Fault> {
+        let args = &self.birth.args;
+        code.create(Body { shape: args.shape, bytes: &args.bytes })
     }
 
     /// What the next restart starts from; `None`: the start arguments. Only a commit changes it.
