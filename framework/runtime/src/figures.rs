@@ -44,6 +44,19 @@ impl Figures {
         busy_ns.checked_div(self.timed).map(Duration::from_nanos)
     }
 
+    /// What these and the others came to together.
+    #[must_use]
+    pub const fn and(&self, others: Self) -> Self {
+        Self {
+            handled: self.handled.saturating_add(others.handled),
+            failed: self.failed.saturating_add(others.failed),
+            panics: self.panics.saturating_add(others.panics),
+            timed: self.timed.saturating_add(others.timed),
+            slow: self.slow.saturating_add(others.slow),
+            busy: self.busy.saturating_add(others.busy),
+        }
+    }
+
     /// What came after `earlier`.
     #[must_use]
     pub const fn since(&self, earlier: Self) -> Self {

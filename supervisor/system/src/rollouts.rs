@@ -23,6 +23,9 @@ use teneral_upgrade::{Downgrades, Options as UpgradeOptions, Report, Request};
 /// How often whoever was started while others moved is looked for.
 const ROUNDS_MAX: usize = 3;
 
+/// Why a route without a say follows.
+const DEFAULT_SET: &str = "the kind's default was set";
+
 /// Who changes a route and why, and within which bounds its actors are moved.
 #[derive(Debug, Clone)]
 pub struct Routing {
@@ -62,6 +65,11 @@ fn route_of(kind: &str) -> String {
     format!("route of {kind}, revision ")
 }
 
+/// While one version has the whole kind, its default is what counts.
+fn has_the_say(rollout: &Rollout) -> bool {
+    rollout.phase() != Phase::Steady
+}
+
 /// What is to become of a route.
 enum Change {
     Set(RouteWish),
@@ -82,11 +90,10 @@ impl System {
             return Err(SystemError::Default { kind: kind.to_owned() });
         };
         let Some(kept) = self.kept_route(kind)? else { return Ok(Rollout::new(kind, default)?) };
-        let said = self.said(None, "the kind's default was set")?;
-        match kept.phase() {
-            Phase::Steady => Ok(kept.follow(default, said)?.unwrap_or(kept)),
-            Phase::Split | Phase::Moving { .. } => Ok(kept),
+        if has_the_say(&kept) {
+            return Ok(kept);
         }
+        Ok(kept.follow(default, self.said(None, DEFAULT_SET))?.unwrap_or(kept))
     }
 
     /// Which version the actor of that name gets by its kind's route, and why. It need not be there. Blocks on the
@@ -154,7 +161,7 @@ impl System {
     fn changed_route(&self, kind: &str, change: Change, routing: &Routing) -> Result<Rollout, SystemError> {
         let _alone = self.defining();
         let now = self.route(kind)?;
-        let said = self.said(routing.who.as_deref(), &routing.why)?;
+        let said = self.said(routing.who.as_deref(), &routing.why);
         let aborts = matches!(change, Change::Abort);
         let next = match change {
             Change::Set(wish) => {
@@ -268,14 +275,14 @@ impl System {
         if routing.why.is_empty() { route } else { format!("{route}: {}", routing.why) }
     }
 
-    fn said(&self, who: Option<&str>, why: &str) -> Result<Said, SystemError> {
-        Ok(Said { who: self.who(who), at_unix_us: unix_us(), why: why.to_owned() })
+    fn said(&self, who: Option<&str>, why: &str) -> Said {
+        Said { who: self.who(who), at_unix_us: unix_us(), why: why.to_owned() }
     }
 
     /// Who runs another version than the route says. While one version has the kind, its default is what counts, and
     /// nobody is astray.
     fn astray(&self, rollout: &Rollout) -> Vec<Shift> {
-        if rollout.phase() == Phase::Steady {
+        if !has_the_say(rollout) {
             return Vec::new();
         }
         let actors = self.runtime().actors_of(rollout.kind());
@@ -287,31 +294,26 @@ impl System {
 
     /// The version that a new actor gets where its kind has a route; none: the kind's default. Blocks on the disk.
     pub(crate) fn routed(&self, addr: &Addr) -> Result<Option<Version>, SystemError> {
-        let Some(rollout) = self.kept_route(addr.kind())? else { return Ok(None) };
-        let split = rollout.phase() != Phase::Steady;
-        Ok(split.then(|| rollout.route().version_of(addr.key(), &Attributes::NONE).clone()))
+        let version = |rollout: Rollout| rollout.route().version_of(addr.key(), &Attributes::NONE).clone();
+        Ok(self.ruling_route(addr.kind())?.map(version))
     }
 
     /// Sets a kind's default where no route has the say.
     pub(crate) fn keep_default(&self, kind: &str, version: &Version) -> Result<(), SystemError> {
         let Some(rollout) = self.kept_route(kind)? else { return Ok(self.store().set_default(kind, version)?) };
-        let said = self.said(None, "the kind's default was set")?;
-        let next = rollout.follow(version.clone(), said)?;
+        let next = rollout.follow(version.clone(), self.said(None, DEFAULT_SET))?;
         self.keep_rollout(next.as_ref().unwrap_or(&rollout), Some(version))
     }
 
     /// Whether a route has the say of a kind, and not its default.
     pub(crate) fn is_routed(&self, kind: &str) -> Result<bool, SystemError> {
-        Ok(self.kept_route(kind)?.is_some_and(|rollout| rollout.phase() != Phase::Steady))
+        Ok(self.ruling_route(kind)?.is_some())
     }
 
     /// Whether a route needs a version.
     pub(crate) fn is_on_route(&self, kind: &str, version: &Version) -> Result<bool, SystemError> {
-        let Some(rollout) = self.kept_route(kind)?.filter(|rollout| rollout.phase() != Phase::Steady) else {
-            return Ok(false);
-        };
-        let named = rollout.route().parts().weights.iter().any(|weight| weight.version == *version);
-        Ok(named || rollout.stable() == version)
+        let named = |rollout: &Rollout| rollout.route().parts().weights.iter().any(|weight| weight.version == *version);
+        Ok(self.ruling_route(kind)?.is_some_and(|rollout| named(&rollout) || rollout.stable() == version))
     }
 
     /// What was done to the routes of these kinds is over where nobody is left. What cannot be written is written when
@@ -343,6 +345,11 @@ impl System {
             Err(RouteError::Held { .. }) => Ok(Some(rollout)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The route of a kind where it has the say, and not the kind's default.
+    fn ruling_route(&self, kind: &str) -> Result<Option<Rollout>, SystemError> {
+        Ok(self.kept_route(kind)?.filter(has_the_say))
     }
 
     fn kept_route(&self, kind: &str) -> Result<Option<Rollout>, SystemError> {

@@ -9,15 +9,15 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use semver::Version;
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::BTreeSet;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{
     self, Choices, EndRoute, Refusal, RouteChange, RouteExplained, RouteFigures, RouteHistory, RouteMatch, RouteRange,
     RouteRule, RouteView, RouteWeight, SetRoute,
 };
-use teneral_rollout::{Act, By, Change, Decision, Phase, Rest, Rollout, RouteError, Rule, Weight, Wish};
-use teneral_upgrade::chain;
+use teneral_rollout::{Act, By, Change, Decision, Held, Phase, Rest, Rollout, RouteError, Rule, Weight, Wish};
+use teneral_runtime::Figures;
+use teneral_upgrade::{Turns, chain};
 
 pub(super) fn routes() -> Router<System> {
     Router::new()
@@ -33,7 +33,8 @@ async fn route(State(system): State<System>, Path(kind): Path<String>) -> Answer
     let found = look(&system, move |system| {
         // What could not be settled when the last actor came is settled when somebody looks.
         let _ = system.settled_route(&kind)?;
-        Ok(view(system, &system.route(&kind)?))
+        let rollout = system.route(&kind)?;
+        Ok(view(system, &rollout, system.route_held(&rollout)))
     });
     Ok(Json(found.await?))
 }
@@ -89,19 +90,19 @@ fn routing(system: &System, who: String, why: String, options: Option<Choices>) 
 }
 
 async fn answered(system: &System, done: Rerouted) -> Changed {
-    let Rerouted { rollout, reports, refused, .. } = done;
+    let Rerouted { rollout, reports, held, refused } = done;
     let failed = reports.iter().flat_map(|report| &report.actors).find_map(|actor| actor.outcome.failure());
     let outcome = refused.as_ref().map(|error| error.code().to_owned());
     let outcome = outcome.or_else(|| failed.map(|failure| failure.code.clone()));
     let refused =
         refused.map(|error| Refusal { code: error.code().to_owned(), cause: chain(&error), hint: error.hint() });
     let what = format!("{} revision {}", rollout.kind(), rollout.route().parts().revision);
-    let route = look(system, move |system| Ok(view(system, &rollout))).await?;
+    let route = look(system, move |system| Ok(view(system, &rollout, held))).await?;
     Ok((Extension(Note { what, outcome }), Json(wire::Rerouted { route, reports, refused })))
 }
 
-fn view(system: &System, rollout: &Rollout) -> RouteView {
-    let (parts, held) = (rollout.route().parts(), system.route_held(rollout));
+fn view(system: &System, rollout: &Rollout, held: Held) -> RouteView {
+    let parts = rollout.route().parts();
     let (phase, toward) = match rollout.phase() {
         Phase::Steady => ("steady", None),
         Phase::Split => ("split", None),
@@ -125,43 +126,44 @@ fn view(system: &System, rollout: &Rollout) -> RouteView {
     }
 }
 
+/// The actors of one version, and what came to them.
+struct Of {
+    version: Version,
+    percent: Option<u8>,
+    actors: usize,
+    on_probation: usize,
+    restarts: u64,
+    figures: Figures,
+}
+
+impl Of {
+    fn nobody(version: &Version, percent: Option<u8>) -> Self {
+        let (actors, on_probation, restarts) = (0, 0, 0);
+        Self { version: version.clone(), percent, actors, on_probation, restarts, figures: Figures::default() }
+    }
+}
+
 fn figures(system: &System, rollout: &Rollout) -> Vec<RouteFigures> {
-    let none = |version: &Version, percent| RouteFigures {
-        version: version.clone(),
-        percent,
-        actors: 0,
-        on_probation: 0,
-        handled: 0,
-        failed: 0,
-        panics: 0,
-        mean_ns: None,
-        restarts: 0,
-    };
     let weights = rollout.route().parts().weights.iter();
-    let mut figures: Vec<RouteFigures> = weights.map(|weight| none(&weight.version, Some(weight.percent))).collect();
-    let mut timed = vec![(0, Duration::ZERO); figures.len()];
-    let on_probation: BTreeMap<_, _> = system.on_probation().into_iter().map(|on| (on.actor, on.to)).collect();
+    let mut all: Vec<Of> = weights.map(|weight| Of::nobody(&weight.version, Some(weight.percent))).collect();
+    let on_probation: BTreeSet<_> = system.on_probation().into_iter().map(|on| on.actor).collect();
     for actor in system.runtime().actors_of(rollout.kind()) {
         let info = actor.info();
-        let at = figures.iter().position(|figures| figures.version == info.version).unwrap_or_else(|| {
-            figures.push(none(&info.version, None));
-            timed.push((0, Duration::ZERO));
-            figures.len() - 1
+        let at = all.iter().position(|of| of.version == info.version).unwrap_or_else(|| {
+            all.push(Of::nobody(&info.version, None));
+            all.len() - 1
         });
-        let of = &mut figures[at];
+        let of = &mut all[at];
         of.actors += 1;
-        of.on_probation += usize::from(on_probation.contains_key(&info.addr));
-        let since = actor.figures();
-        of.handled += since.handled;
-        of.failed += since.failed;
-        of.panics += since.panics;
+        of.on_probation += usize::from(on_probation.contains(&info.addr));
         of.restarts += info.restarts;
-        timed[at] = (timed[at].0 + since.timed, timed[at].1 + since.busy);
+        of.figures = of.figures.and(actor.figures());
     }
-    for (of, (timed, busy)) in figures.iter_mut().zip(timed) {
-        of.mean_ns = u64::try_from(busy.as_nanos()).unwrap_or(u64::MAX).checked_div(timed);
-    }
-    figures
+    let view = |Of { version, percent, actors, on_probation, restarts, figures }| {
+        let Turns { handled, failed, panics, mean_ns, .. } = figures.into();
+        RouteFigures { version, percent, actors, on_probation, handled, failed, panics, mean_ns, restarts }
+    };
+    all.into_iter().map(view).collect()
 }
 
 fn to_wire(Rule { attribute, value, version }: &Rule) -> RouteRule {
