@@ -57,10 +57,11 @@ impl Given {
 }
 
 /// How far Splitmix64 goes with each number.
-pub(crate) const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
+pub const GAMMA: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// The number that Splitmix64 makes of its state.
-pub(crate) const fn mixed(z: u64) -> u64 {
+#[must_use]
+pub const fn mixed(z: u64) -> u64 {
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
