@@ -8,12 +8,14 @@
 //! * [`serve`] answers it, for a provider that was loaded in this process
 //! * [`client`] asks: [`client::Process`] is a program that was started and is known to be that one;
 //!   [`client::Module`] is the process that serves now and the next one, and a provider
+//! * [`discover`] says where endpoints are
 //! * [`balance`] says which of several endpoints gets a piece of work
 #![forbid(unsafe_code)]
 
 pub mod balance;
 pub mod client;
 mod convert;
+pub mod discover;
 mod queue;
 pub mod serve;
 
