@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 mod fixint;
 mod named;
 mod shown;
+mod written;
+
+pub use written::Misfit;
 
 /// Largest message body that is written or read, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 64 << 20;
@@ -114,6 +117,16 @@ pub fn shown(shape: &serde_json::Value, bytes: &[u8]) -> Result<serde_json::Valu
     let mut reader = fixint::Reader::new(bytes);
     let value = shown::body(shape, &mut reader)?;
     ended(reader.left()).map(|()| value)
+}
+
+/// Appends a message body that is JSON, by the shape that a manifest has of it, as its own code would write it. After
+/// an error `out` is as it was.
+///
+/// # Errors
+/// [`Misfit`], with the field: the value is none of that shape, or it has a type that only its code can write.
+pub fn written(shape: &serde_json::Value, value: &serde_json::Value, out: &mut Vec<u8>) -> Result<(), Misfit> {
+    let start = out.len();
+    written::body(shape, value, out, MESSAGE_BYTES_MAX).inspect_err(|_| out.truncate(start))
 }
 
 /// Appends a state. After an error `out` is as it was.

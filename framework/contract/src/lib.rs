@@ -15,7 +15,9 @@
 //! * [`digest`]: which artifact
 //! * [`parts`] and [`constjson`]: the manifest as constants, written at compile time into the library's section
 //! * [`json`]: JSON held against a shape, and [`nearest`], the names that a mistyped one is closest to
-//! * [`spell`]: a shape as people read and type it
+//! * [`spell`]: a shape as people read and type it; [`spelling`]: the same, read back
+//! * [`described`]: a shape as a manifest has it: whether it is one, and its fingerprint
+//! * [`program`]: an artifact that is a program of its own, and [`by_hand`], a manifest as a person writes it for one
 //! * [`map`]: the contract map: may these bytes go to this code, and how
 #![forbid(unsafe_code)]
 
@@ -23,9 +25,11 @@ extern crate self as teneral_contract;
 
 pub mod addr;
 pub mod answer;
+pub mod by_hand;
 pub mod checks;
 pub mod codec;
 pub mod constjson;
+pub mod described;
 pub mod diff;
 pub mod digest;
 pub mod json;
@@ -33,8 +37,10 @@ pub mod manifest;
 pub mod map;
 pub mod nearest;
 pub mod parts;
+pub mod program;
 pub mod shape;
 pub mod spell;
+pub mod spelling;
 pub mod state;
 pub mod types;
 pub mod wire;

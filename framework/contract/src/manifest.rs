@@ -5,6 +5,7 @@
 
 use crate::addr::is_kind;
 use crate::constjson::crc32;
+use crate::program::ProgramEntry;
 use crate::shape::Fingerprint;
 use semver::Version;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -99,6 +100,9 @@ pub enum ManifestError {
         /// The state's own.
         own: u32,
     },
+    /// A library says that it is a program.
+    #[error("the manifest of a library says `program`, which only a packed program has")]
+    Program,
     /// A message is listed twice.
     #[error("message {0} is listed twice")]
     MessageTwice(String),
@@ -140,6 +144,9 @@ pub struct Manifest {
     /// Handlers may block: turns get threads of their own.
     #[serde(default)]
     pub blocking: bool,
+    /// It is a program of its own, and how that is spoken to. A library has none of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<ProgramEntry>,
 }
 
 impl Manifest {
@@ -157,10 +164,13 @@ impl Manifest {
             return Err(ManifestError::FormatTwice { header, json: manifest.format });
         }
         manifest.check()?;
+        if manifest.program.is_some() {
+            return Err(ManifestError::Program);
+        }
         Ok(manifest)
     }
 
-    fn check(&self) -> Result<(), ManifestError> {
+    pub(crate) fn check(&self) -> Result<(), ManifestError> {
         if !is_kind(&self.kind) {
             return Err(ManifestError::Kind(self.kind.clone()));
         }
@@ -217,7 +227,7 @@ fn split(section: &[u8]) -> Result<(u16, &[u8]), ManifestError> {
 }
 
 /// Whether brackets outside of strings nest deeper than `levels_max`.
-fn depth_over(json: &[u8], levels_max: usize) -> bool {
+pub(crate) fn depth_over(json: &[u8], levels_max: usize) -> bool {
     let (mut levels, mut quoted, mut escaped) = (0_usize, false, false);
     for byte in json {
         match byte {

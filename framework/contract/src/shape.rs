@@ -98,7 +98,7 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-const FNV128_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+pub(crate) const FNV128_BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
 const FNV128_PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
 
 /// FNV-1a-64 of a variant's name: how messages are matched, so that reordering an enum changes nothing.
@@ -120,7 +120,7 @@ pub const fn fnv128(bytes: &[u8]) -> u128 {
     fold(FNV128_BASIS, bytes)
 }
 
-const fn fold(mut hash: u128, bytes: &[u8]) -> u128 {
+pub(crate) const fn fold(mut hash: u128, bytes: &[u8]) -> u128 {
     let mut i = 0;
     while i < bytes.len() {
         hash = (hash ^ bytes[i] as u128).wrapping_mul(FNV128_PRIME);

@@ -17,8 +17,11 @@ pub fn spelled(shape: &Value) -> String {
     let part = |at: usize| parts().get(at).map_or_else(|| "?".to_owned(), spelled);
     let all = |of: &dyn Fn(&Value) -> String| parts().iter().map(of).collect::<Vec<_>>();
     match kind.as_str() {
-        "option" => format!("{} or null", spelled(content)),
-        "result" => format!("Ok {} | Err {}", part(0), part(1)),
+        "option" => format!("{} or null", bracketed(content)),
+        "result" => {
+            let part = |at: usize| parts().get(at).map_or_else(|| "?".to_owned(), bracketed);
+            format!("Ok {} | Err {}", part(0), part(1))
+        }
         "seq" => format!("[{}]", spelled(content)),
         "set" => format!("set of [{}]", spelled(content)),
         "array" => format!("[{}; {}]", part(0), parts().get(1).unwrap_or(&Value::Null)),
@@ -38,7 +41,10 @@ fn name(pair: &Value) -> &str {
 
 /// A field's type; what reads as several words stands in brackets.
 fn inner(pair: &Value) -> String {
-    let shape = pair.get(1).unwrap_or(&Value::Null);
+    bracketed(pair.get(1).unwrap_or(&Value::Null))
+}
+
+fn bracketed(shape: &Value) -> String {
     let text = spelled(shape);
     if shape.get("enum").is_some() || shape.get("result").is_some() { format!("({text})") } else { text }
 }

@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::{Duration, SystemTime};
 use teneral_contract::codec::{self, DEPTH_MAX, MESSAGE_BYTES_MAX};
 use teneral_contract::constjson::Text;
@@ -249,6 +250,71 @@ fn a_type_is_shown_as_deep_as_it_is_read() {
     }
 }
 
+/// What stands beside [`All`] among the types whose JSON is known without their code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Wire)]
+struct More {
+    addr: Addr,
+    lasts: Duration,
+    at: SystemTime,
+    hosts: (IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr),
+    by_number: BTreeMap<i16, Level>,
+    by_truth: BTreeMap<bool, [Option<char>; 2]>,
+    chain: Chain,
+    one: One,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Wire)]
+struct One(u16);
+
+#[test]
+fn p14_json_that_is_none_of_a_shape_is_refused_with_its_field() {
+    let shape = shape_of::<All>();
+    let good = serde_json::to_value(example()).expect("JSON");
+    let refused = |place: &str, value: serde_json::Value| {
+        let mut bad = good.clone();
+        *bad.pointer_mut(place).unwrap_or_else(|| panic!("{place} is there")) = value;
+        let mut out = vec![7];
+        let error = codec::written(&shape, &bad, &mut out).expect_err(place).to_string();
+        assert_eq!(out, [7], "{place}: nothing is left of it");
+        error
+    };
+    use serde_json::json;
+    assert_eq!(refused("/truth", json!(1)), "truth: true or false is wanted, not 1");
+    assert_eq!(refused("/small/1", json!(65536)), "small.1: a whole number from 0 to 65535 is wanted, not 65536");
+    assert_eq!(refused("/small/0", json!(0.5)), "small.0: a whole number from -128 to 127 is wanted, not 0.5");
+    assert_eq!(
+        refused("/large/0", json!("5")),
+        "large.0: a whole number from 0 to 18446744073709551615 is wanted, not \"5\""
+    );
+    assert_eq!(refused("/letter", json!("ab")), "letter: a text of one character is wanted, not \"ab\"");
+    assert_eq!(refused("/text", json!(null)), "text: a text is wanted, not null");
+    assert_eq!(refused("/bytes/1", json!(256)), "bytes.1: a number from 0 to 255 is wanted, not 256");
+    assert_eq!(refused("/array", json!([1])), "array: a list of 2 is wanted, not a list of 1");
+    assert_eq!(refused("/levels/0", json!("Lwo")), "levels.0: unknown variant \"Lwo\": did you mean Low?");
+    assert_eq!(refused("/levels/1", json!("Pair")), "levels.1: variant Pair has fields: write {\"Pair\": ..}");
+    assert_eq!(refused("/levels/2/Named", json!({})), "levels.2.Named: missing field \"name\"");
+    assert_eq!(refused("/result", json!({ "No": 1 })), "result: {\"Ok\": ..} or {\"Err\": ..} is wanted, not fields");
+    assert_eq!(refused("/map", json!([])), "map: an object with fields is wanted, not a list of 0");
+    assert_eq!(refused("/real/0", json!(1e300)), "real.0: a number that an f32 can hold is wanted, not 1e+300");
+    let mut extra = good.clone();
+    extra["truht"] = json!(true);
+    let error = codec::written(&shape, &extra, &mut Vec::new()).expect_err("unknown").to_string();
+    assert_eq!(error, "unknown field \"truht\": did you mean truth?");
+}
+
+#[test]
+fn json_by_a_shape_that_has_no_end_is_refused() {
+    use serde_json::json;
+    for shape in
+        [json!({ "option": { "recursive": 1 } }), json!({ "tuple": [{ "recursive": 1 }] }), json!({ "recursive": 1 })]
+    {
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let shown = shape.clone();
+        let thread = thread.spawn(move || codec::written(&shape, &json!(1), &mut Vec::new())).expect("a thread");
+        assert!(thread.join().expect("it returns").is_err(), "{shown}");
+    }
+}
+
 #[test]
 fn a_shape_that_says_more_than_the_bytes_have_is_an_error() {
     for shape in [
@@ -292,6 +358,25 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn more()(
+        hosts in any::<(IpAddr, Ipv4Addr, Ipv6Addr)>(),
+        (v4, port) in any::<(bool, u16)>(),
+        by_number in proptest::collection::btree_map(any::<i16>(), level(), 0..8),
+        by_truth in any::<BTreeMap<bool, [Option<char>; 2]>>(),
+        (secs, nanos, links, one) in (0..u64::from(u32::MAX), 0..1_000_000_000_u32, 1..30_usize, any::<u16>()),
+    ) -> More {
+        let socket = if v4 { IpAddr::V4(hosts.1) } else { IpAddr::V6(hosts.2) };
+        More {
+            addr: Addr::new("kind/key").expect("an address"),
+            lasts: Duration::new(secs, nanos),
+            at: SystemTime::UNIX_EPOCH + Duration::new(secs, nanos),
+            hosts: (hosts.0, hosts.1, hosts.2, SocketAddr::new(socket, port)),
+            by_number, by_truth, chain: chain(links), one: One(one),
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -309,6 +394,54 @@ proptest! {
         let (shape, bytes) = (shape_of::<All>(), written(&value));
         prop_assert_eq!(codec::shown(&shape, &bytes), Ok(serde_json::to_value(&value).expect("JSON")));
         prop_assert_eq!(codec::shown(&shape, &[&bytes[..], &[0]].concat()), Err(DecodeError::Trailing(1)));
+    }
+
+    #[test]
+    fn p13_json_is_written_by_its_shape_as_its_own_code_would_write_it(value in all()) {
+        let value = All { large: (value.large.0, -5, 6), ..value };
+        let (shape, mut bytes) = (shape_of::<All>(), Vec::new());
+        let json = serde_json::to_value(&value).expect("JSON");
+        prop_assert_eq!(codec::written(&shape, &json, &mut bytes), Ok(()));
+        prop_assert_eq!(&bytes, &written(&value));
+        // And back as text, as it crosses to a module.
+        let text = codec::shown(&shape, &bytes).expect("it is one").to_string();
+        let json: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let mut again = Vec::new();
+        prop_assert_eq!(codec::written(&shape, &json, &mut again), Ok(()));
+        prop_assert_eq!(again, bytes);
+    }
+
+    #[test]
+    fn p13_the_other_types_go_to_json_and_back_by_their_shape_as_by_their_code(value in more()) {
+        let (shape, mut bytes) = (shape_of::<More>(), Vec::new());
+        let json = serde_json::to_value(&value).expect("JSON");
+        prop_assert_eq!(codec::shown(&shape, &written(&value)), Ok(json.clone()));
+        prop_assert_eq!(codec::written(&shape, &json, &mut bytes), Ok(()));
+        prop_assert_eq!(codec::decode::<More>(&bytes), Ok(value));
+    }
+
+    #[test]
+    fn p14_json_that_the_code_refuses_its_shape_refuses_too(
+        value in all(),
+        at: prop::sample::Index,
+        which in 0..8_usize,
+    ) {
+        let value = All { large: (value.large.0, -5, 6), ..value };
+        let (shape, mut json) = (shape_of::<All>(), serde_json::to_value(&value).expect("JSON"));
+        let others = serde_json::json!([null, true, -1, 1e9, "text", [], {}, [1, 2]]);
+        let fields = json.as_object_mut().expect("fields");
+        let name = fields.keys().nth(at.index(fields.len())).expect("one of them").clone();
+        fields.insert(name.clone(), others[which].clone());
+        let mut bytes = Vec::new();
+        match (codec::written(&shape, &json, &mut bytes), serde_json::from_value::<All>(json.clone())) {
+            (Ok(()), Ok(typed)) => prop_assert_eq!(codec::decode::<All>(&bytes), Ok(typed)),
+            (Ok(()), Err(error)) => prop_assert!(false, "only the code refuses {}: {}", json, error),
+            (Err(error), read) => {
+                prop_assert!(!error.place.is_empty(), "{}", error);
+                // The code takes a text for a byte string; the shape is stricter in nothing else.
+                prop_assert!(read.is_err() || name == "bytes", "only the shape refuses {}: {}", json, error);
+            }
+        }
     }
 
     #[test]

@@ -41,6 +41,7 @@ fn manifest() -> Manifest {
         capabilities: Vec::new(),
         deterministic: false,
         blocking: false,
+        program: None,
     }
 }
 

@@ -6,6 +6,7 @@
 
 use super::fixint::{Reader, Wrong};
 use serde_json::{Map, Value, json};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Values that one body may have: a shape may claim more than there are bytes, of values that take none.
 const VALUES_MAX: usize = 1 << 20;
@@ -170,8 +171,20 @@ fn leaf(name: &str, reader: &mut Reader<'_>) -> Result<Value, Wrong> {
         "bytes" => reader.bytes()?.into(),
         "duration" => json!({ "secs": number!(u64), "nanos": number!(u32) }),
         "time" => json!({ "secs_since_epoch": number!(u64), "nanos_since_epoch": number!(u32) }),
+        "ipv4" => Ipv4Addr::from(reader.take()?).to_string().into(),
+        "ipv6" => Ipv6Addr::from(reader.take()?).to_string().into(),
+        "ip" => ip(reader)?.to_string().into(),
+        "socket" => SocketAddr::new(ip(reader)?, u16::from_le_bytes(reader.take()?)).to_string().into(),
         other => return Err(Wrong::malformed(format!("a type that is not known here: {other}"))),
     })
+}
+
+fn ip(reader: &mut Reader<'_>) -> Result<IpAddr, Wrong> {
+    match u32::from_le_bytes(reader.take()?) {
+        0 => Ok(Ipv4Addr::from(reader.take()?).into()),
+        1 => Ok(Ipv6Addr::from(reader.take()?).into()),
+        other => Err(Wrong::malformed(format!("no kind of address number {other}"))),
+    }
 }
 
 #[cold]

@@ -285,6 +285,7 @@ fn manifest(kind: &str, major: u32) -> Manifest {
         capabilities: Vec::new(),
         deterministic: false,
         blocking: false,
+        program: None,
     }
 }
 

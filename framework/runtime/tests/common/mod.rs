@@ -92,6 +92,7 @@ impl Code {
             capabilities: vec![],
             deterministic: false,
             blocking: false,
+            program: None,
         };
         Self {
             contract: Arc::new(Contract::new(&manifest)),

@@ -54,6 +54,7 @@ pub(crate) fn manifest(text: &str, runs: u32, from: &[u32], down: &[u32]) -> Man
         capabilities: Vec::new(),
         deterministic: false,
         blocking: false,
+        program: None,
     }
 }
 
