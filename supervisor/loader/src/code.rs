@@ -62,6 +62,9 @@ pub enum LoadError {
         /// Allowed.
         images_max: usize,
     },
+    /// It is a program of its own.
+    #[error("it is a program, which runs in a process of its own and is never loaded into this one")]
+    Program,
     /// No thread for the load.
     #[error("no thread for the load: {0}")]
     Thread(String),
@@ -82,6 +85,7 @@ impl LoadError {
             Self::Hung(_) => "LOAD-HUNG",
             Self::Degraded(_) => "LOAD-DEGRADED",
             Self::Budget { .. } => "LOAD-BUDGET",
+            Self::Program => "LOAD-PROGRAM",
             Self::Thread(_) => "LOAD-THREAD",
         }
     }
@@ -101,6 +105,7 @@ impl LoadError {
                 "restart this process, and report this"
             }
             Self::Hung(_) | Self::Degraded(_) | Self::Budget { .. } => "restart this process when it suits",
+            Self::Program => "report this: whoever asked should have started it",
             Self::Map(_) | Self::Thread(_) => "look at this process's limits",
             Self::Refused(_) => "look at what the dynamic loader says is missing",
             Self::Table(_) | Self::Init(_) => "build the library again with this teneral-actor",

@@ -73,6 +73,26 @@ pub enum ConfineError {
 /// # Errors
 /// [`ConfineError`]: then nothing may be loaded.
 pub fn confine(limits: &Confinement) -> Result<(), ConfineError> {
+    bind(limits, Becomes::Nothing)
+}
+
+/// The same for a process that is about to become another program, which is bound as this one is: it may become
+/// another one itself, and start none.
+///
+/// # Errors
+/// [`ConfineError`]: then nothing may be run.
+pub fn confine_program(limits: &Confinement) -> Result<(), ConfineError> {
+    bind(limits, Becomes::Programs)
+}
+
+/// Whether a process may become another program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Becomes {
+    Nothing,
+    Programs,
+}
+
+fn bind(limits: &Confinement, becomes: Becomes) -> Result<(), ConfineError> {
     let refused =
         |what: &'static str| move |text: std::io::Error| ConfineError::Refused { what, text: text.to_string() };
     process::set_parent_process_death_signal(Some(Signal::KILL))
@@ -100,12 +120,12 @@ pub fn confine(limits: &Confinement) -> Result<(), ConfineError> {
         let limit = Rlimit { current: Some(current.min(inherited)), maximum: Some(maximum.min(inherited)) };
         process::setrlimit(resource, limit).map_err(|error| refused(what)(error.into()))?;
     }
-    stay_alone().map_err(|error| refused("no other process")(std::io::Error::other(error)))
+    stay_alone(becomes).map_err(|error| refused("no other process")(std::io::Error::other(error)))
 }
 
-/// From here on this process starts threads and no process, and becomes no other program: what tries is told EPERM.
-/// Holds for all of its threads.
-fn stay_alone() -> Result<(), seccompiler::Error> {
+/// From here on this process starts threads and no process, and becomes no other program unless it may: what tries is
+/// told EPERM. Holds for all of its threads, and for what it becomes.
+fn stay_alone(becomes: Becomes) -> Result<(), seccompiler::Error> {
     // What `clone3` is asked for lies in memory, where no filter can look; without it the C library takes `clone`.
     let unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
     let no_thread = SeccompCondition::new(
@@ -114,11 +134,10 @@ fn stay_alone() -> Result<(), seccompiler::Error> {
         SeccompCmpOp::MaskedEq(libc::CLONE_THREAD.unsigned_abs().into()),
         0,
     )?;
-    let mut other = BTreeMap::from([
-        (libc::SYS_clone, vec![SeccompRule::new(vec![no_thread])?]),
-        (libc::SYS_execve, Vec::new()),
-        (libc::SYS_execveat, Vec::new()),
-    ]);
+    let mut other = BTreeMap::from([(libc::SYS_clone, vec![SeccompRule::new(vec![no_thread])?])]);
+    if becomes == Becomes::Nothing {
+        other.extend([(libc::SYS_execve, Vec::new()), (libc::SYS_execveat, Vec::new())]);
+    }
     #[cfg(target_arch = "x86_64")]
     other.extend([(libc::SYS_fork, Vec::new()), (libc::SYS_vfork, Vec::new())]);
     for (calls, error) in [(unseen, libc::ENOSYS), (other, libc::EPERM)] {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use teneral_abi as abi;
 use teneral_contract::manifest::ManifestError;
+use teneral_contract::program::{self, ProgramError};
 use teneral_contract::{Digest, Manifest};
 
 /// What a release says of an artifact: who it is and which bytes.
@@ -132,6 +133,8 @@ checks! {
     Quarantine 1 "GATE-QUARANTINE" "the digest is not quarantined"
         "this version hung or crashed before; ship a new one";
     Trust 4 "GATE-TRUST" "somebody trusted vouches for the release" "sign the release with a key that this host trusts";
+    Program 5 "GATE-PROGRAM" "a well-formed program with its manifest"
+        "pack it again: teneral artifact pack; the file may be cut off";
     Elf 5 "GATE-ELF" "a well-formed ELF file" "build a shared library for Linux; the file may be cut off";
     Arch 5 "GATE-ARCH" "ELF class and architecture are this machine's" "build for this machine's target";
     Type 5 "GATE-TYPE" "a shared library" "build a cdylib, not a program or an object file";
@@ -206,6 +209,30 @@ impl GateError {
     }
 }
 
+/// What a file says of itself, whether or not it would be let in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// Functions that would run when it is loaded.
+    pub constructors: u64,
+    /// The libraries that it needs.
+    pub needed: Vec<String>,
+}
+
+/// Reads what a file says of itself. Nothing of it runs.
+///
+/// # Errors
+/// [`GateError`]: it is neither a library nor a program with a manifest.
+pub fn described(bytes: &[u8]) -> Result<Described, GateError> {
+    if program::is_program(bytes) {
+        let (manifest, _) = program::read(bytes).map_err(|error| no_program(&error))?;
+        return Ok(Described { manifest, constructors: 0, needed: Vec::new() });
+    }
+    let elf = elf::read(bytes).map_err(malformed)?;
+    Ok(Described { manifest: manifest(&elf)?, constructors: elf.constructors, needed: elf.needed })
+}
+
 /// The gate, with what it goes by.
 #[derive(Debug, Clone)]
 pub struct Gate<T> {
@@ -258,6 +285,19 @@ impl<T: Trust> Gate<T> {
         if let Some(release) = release {
             self.trust.vouch(release).map_err(|why| GateError::new(Check::Trust, why))?;
         }
+        if program::is_program(&bytes) {
+            let (manifest, body) = program::read(&bytes).map_err(|error| no_program(&error))?;
+            let program_bytes = Some(body.len());
+            if body.starts_with(b"\x7fELF") {
+                machine(elf::read(body).map_err(malformed)?.machine)?;
+            }
+            if let Some(release) = release {
+                GateError::unless_described(&manifest, release)?;
+            }
+            granted(&manifest, &self.policy)?;
+            tracing::debug!(kind = manifest.kind, version = %manifest.version, "verified, a program");
+            return Ok(Verified { file, manifest, digest, bytes: bytes.len() as u64, build_id: None, program_bytes });
+        }
         let elf = elf::read(&bytes).map_err(malformed)?;
         file_type(&elf)?;
         let manifest = manifest(&elf)?;
@@ -273,7 +313,7 @@ impl<T: Trust> Gate<T> {
             GateError::unless_recorded(digest, release.digest)?;
         }
         tracing::debug!(kind = manifest.kind, version = %manifest.version, constructors = elf.constructors, "verified");
-        Ok(Verified { file, manifest, digest, bytes: bytes.len() as u64, build_id: elf.build_id })
+        Ok(Verified { file, manifest, digest, bytes: bytes.len() as u64, build_id: elf.build_id, program_bytes: None })
     }
 }
 
@@ -287,12 +327,26 @@ fn malformed(error: ElfError) -> GateError {
     GateError::new(check, error.to_string())
 }
 
-fn file_type(elf: &Elf) -> Result<(), GateError> {
+fn no_program(error: &ProgramError) -> GateError {
+    let check = match error {
+        ProgramError::Manifest(ManifestError::Size { .. }) => Check::ManifestSize,
+        ProgramError::Manifest(_) | ProgramError::Library | ProgramError::Field { .. } => Check::Manifest,
+        _ => Check::Program,
+    };
+    GateError::new(check, error.to_string())
+}
+
+fn machine(found: u16) -> Result<(), GateError> {
     let expected = if cfg!(target_arch = "aarch64") { object::elf::EM_AARCH64 } else { object::elf::EM_X86_64 };
-    if elf.machine != expected {
-        let text = format!("the file is for machine {}, this one is {expected} (ELF e_machine)", elf.machine);
-        return Err(GateError::new(Check::Arch, text));
+    if found == expected {
+        return Ok(());
     }
+    let text = format!("the file is for machine {found}, this one is {expected} (ELF e_machine)");
+    Err(GateError::new(Check::Arch, text))
+}
+
+fn file_type(elf: &Elf) -> Result<(), GateError> {
+    machine(elf.machine)?;
     if elf.kind != object::elf::ET_DYN {
         return Err(GateError::new(Check::Type, format!("ELF type {}, a shared library has 3 (ET_DYN)", elf.kind)));
     }
@@ -330,6 +384,10 @@ fn offered(manifest: &Manifest, policy: &Policy) -> Result<(), GateError> {
         let text = format!("the library is built for {}, this host is {target}", manifest.target);
         return Err(GateError::new(Check::Target, text));
     }
+    granted(manifest, policy)
+}
+
+fn granted(manifest: &Manifest, policy: &Policy) -> Result<(), GateError> {
     if let Some(missing) = manifest.requires.iter().find(|name| !policy.extensions.contains(name)) {
         return Err(GateError::new(
             Check::Extension,

@@ -21,7 +21,7 @@ mod verified;
 mod writer;
 
 pub use code::LoadError;
-pub use confine::{ConfineError, Confinement, confine};
+pub use confine::{ConfineError, Confinement, confine, confine_program};
 pub use gate::{CHECKS, Check, Gate, GateError, Policy, Release, Trust, UnsignedRecord};
 pub use image::Image;
 pub use loader::{ImageInfo, Loader, LoaderLimits};

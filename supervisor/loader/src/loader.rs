@@ -79,6 +79,9 @@ impl Loader {
     /// # Errors
     /// [`LoadError`]; after any of them nothing of the file is used.
     pub fn load(&self, verified: Verified, limits: LoaderLimits) -> Result<Image, LoadError> {
+        if verified.is_program() {
+            return Err(LoadError::Program);
+        }
         let _one_at_a_time = self.loading.lock();
         if let Some(image) = self.image(verified.digest) {
             return Ok(image);

@@ -117,6 +117,15 @@ fn add_seals(file: &File) -> std::io::Result<()> {
     }
 }
 
+/// The same, open in whatever this process becomes.
+pub(crate) fn inheritable_copy(bytes: &[u8]) -> std::io::Result<OwnedFd> {
+    let mut file = File::from(rustix::fs::memfd_create("teneral-program", MemfdFlags::ALLOW_SEALING)?);
+    file.write_all(bytes)?;
+    add_seals(&file)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(OwnedFd::from(file))
+}
+
 fn sealed_copy(mut bytes: Vec<u8>) -> std::io::Result<(OwnedFd, Vec<u8>)> {
     let memfd = rustix::fs::memfd_create("teneral", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
     let mut file = File::from(memfd);

@@ -44,6 +44,66 @@ fn f01_a_missing_empty_short_or_truncated_file_is_refused() {
     }
 }
 
+/// A module in Python, packed.
+fn program() -> Vec<u8> {
+    let manifest = r#"{"kind": "c-echo", "version": "1.0.0", "protocol": "http", "state": {"schema": 1}}"#;
+    let manifest = teneral_contract::by_hand::read(manifest).unwrap();
+    teneral_contract::program::pack(&manifest, b"#!/usr/bin/env python3\nprint()\n").unwrap()
+}
+
+#[test]
+fn p11_a_program_is_let_in_by_its_manifest_and_refused_by_code_where_it_is_wrong() {
+    let whole = program();
+    let verified = gate().verify_bytes(whole.clone(), None).unwrap();
+    assert!(verified.is_program());
+    assert_eq!((&*verified.manifest().kind, verified.bytes()), ("c-echo", whole.len() as u64));
+    let again = gate().verify_bytes(whole.clone(), Some(&release(verified.digest()))).unwrap();
+    assert_eq!(again.digest(), verified.digest());
+    let code = |bytes: Vec<u8>| gate().verify_bytes(bytes, None).unwrap_err().code();
+    assert_eq!(code(whole[..whole.len() - 1].to_vec()), "GATE-PROGRAM", "cut off");
+    assert_eq!(code([&whole[..], b"x"].concat()), "GATE-PROGRAM", "longer");
+    let at = |find: &[u8]| whole.windows(find.len()).position(|part| part == find).unwrap();
+    let patched = |find: &[u8], with: &[u8]| {
+        let mut bytes = whole.clone();
+        bytes[at(find)..][..with.len()].copy_from_slice(with);
+        bytes
+    };
+    assert_eq!(code(patched(b"#!/usr", b"hello!")), "GATE-PROGRAM", "nothing that runs");
+    assert_eq!(code(patched(b"\"schema\"", b"\"scheme\"")), "GATE-MANIFEST");
+    assert_eq!(code(patched(b"\"any\"", b"\"all\"")), "GATE-MANIFEST");
+    let mut long = whole.clone();
+    long[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(code(long), "GATE-MANIFEST-SIZE");
+    let other = Release { version: semver::Version::new(2, 0, 0), ..release(verified.digest()) };
+    assert_eq!(gate().verify_bytes(whole.clone(), Some(&other)).unwrap_err().code(), "GATE-RECORD");
+    let error = gate().verify_bytes(whole.clone(), Some(&release(Digest([1; 32])))).unwrap_err();
+    assert_eq!(error.code(), "GATE-DIGEST");
+    // An ELF program of another machine.
+    let manifest = teneral_contract::program::read(&whole).unwrap().0;
+    let mut elf = bytes_of(echo(&[], "").path());
+    elf[18] = 0xF3; // e_machine: RISC-V
+    assert_eq!(code(teneral_contract::program::pack(&manifest, &elf).unwrap()), "GATE-ARCH");
+    // No library says that it is one.
+    let claims = fixture::with_manifest(|json| {
+        json.replacen('{', "{\"program\":{\"protocol\":\"http\",\"encoding\":\"json\"},", 1)
+    });
+    assert_eq!(refused(claims.path()), "GATE-MANIFEST");
+}
+
+#[test]
+fn p12_a_program_is_never_loaded_into_a_process_and_runs_from_a_sealed_copy() {
+    let verified = gate().verify_bytes(program(), None).unwrap();
+    let copy = verified.program().unwrap().expect("it is one");
+    let seals = rustix::fs::fcntl_get_seals(&copy).unwrap();
+    assert!(seals.contains(rustix::fs::SealFlags::WRITE | rustix::fs::SealFlags::SHRINK), "{seals:?}");
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut std::fs::File::from(copy), &mut text).unwrap();
+    assert_eq!(text, "#!/usr/bin/env python3\nprint()\n");
+    static LOADER: teneral_loader::Loader = teneral_loader::Loader::new();
+    let error = LOADER.load(verified, teneral_loader::LoaderLimits::standard()).unwrap_err();
+    assert_eq!(error.code(), "LOAD-PROGRAM");
+}
+
 #[test]
 fn f02_one_flipped_bit_at_any_of_64_offsets_is_refused() {
     let library = echo(&[], "");
