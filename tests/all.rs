@@ -14,6 +14,7 @@ mod faults;
 mod guide;
 mod harness;
 mod ingress;
+mod languages;
 mod laws;
 mod lifecycle;
 mod log_service;
@@ -52,6 +53,7 @@ fn main() {
         faults::tests(),
         ingress::tests(),
         guide::tests(),
+        languages::tests(),
         laws::tests(),
         lifecycle::tests(),
         log_service::tests(),

@@ -1,4 +1,5 @@
-//! `teneral artifact`: what a library says of itself, and whether this host would let it in. None of its code runs.
+//! `teneral artifact`: what a library or a program says of itself, and whether this host would let it in. None of its
+//! code runs.
 
 use crate::failure::Failure;
 use crate::host::Host;
@@ -6,6 +7,7 @@ use crate::host::OfVersion;
 use crate::host::artifact::{self, List, Push};
 use crate::host::marks;
 use crate::output::{print, print_json};
+use crate::pack::{self, Pack};
 use crate::table::columns;
 use semver::Version;
 use serde::Serialize;
@@ -13,8 +15,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use teneral::api::wire::{ArtifactDetail, Refusal};
 use teneral::contract::addr::is_kind;
+use teneral::contract::program::{Encoding, ProgramEntry, Protocol};
 use teneral::contract::spell::spelled;
-use teneral::loader::{Check, Gate, GateError, Policy, Release, UnsignedRecord, elf};
+use teneral::loader::gate::{Described, described};
+use teneral::loader::{Check, Gate, GateError, Policy, Release, UnsignedRecord};
 use teneral::{Digest, Manifest, digest_of};
 
 /// What to do with a library.
@@ -24,6 +28,8 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Say whether this host would load a library, and if not, which check refuses it
     Verify(Verify),
+    /// Put a program and its manifest into one file: a module in any language
+    Pack(Pack),
     /// Bring libraries into a host's store, through the gate
     Push(Push),
     /// List what a host's store holds
@@ -104,6 +110,7 @@ pub(crate) fn run(command: &Command) -> Result<ExitCode, Failure> {
     match command {
         Command::Inspect(options) => inspect(options),
         Command::Verify(options) => verify(options),
+        Command::Pack(options) => pack::pack(options),
         Command::Push(options) => artifact::push(options),
         Command::List(options) => artifact::list(options),
         Command::Remove(options) => artifact::remove(options),
@@ -135,8 +142,7 @@ struct Named {
 pub(crate) fn manifest(file: &Path) -> Option<Manifest> {
     let within = std::fs::metadata(file).is_ok_and(|found| found.len() <= Policy::standard().bytes_max);
     let bytes = std::fs::read(file).ok().filter(|_| within)?;
-    let elf = elf::read(&bytes).ok()?;
-    Manifest::parse(elf.manifests.first()?).ok()
+    described(&bytes).ok().map(|described| described.manifest)
 }
 
 fn inspect(Inspect { what, version, host }: &Inspect) -> Result<ExitCode, Failure> {
@@ -163,7 +169,7 @@ fn shown(host: &Host) -> impl Fn(ArtifactDetail) -> Result<ExitCode, Failure> {
 
 fn inspect_file(file: &Path, host: &Host) -> Result<ExitCode, Failure> {
     let refused = gate().verify(file, None).err();
-    // What cannot be opened, or is no ELF file with one manifest, says nothing of itself.
+    // What cannot be opened, or is no file of either form, says nothing of itself.
     let unreadable = |error: &GateError| error.check <= Check::Elf;
     if let Some(error) = refused.as_ref().filter(|error| unreadable(error)) {
         let failure = failed(file, error);
@@ -174,20 +180,16 @@ fn inspect_file(file: &Path, host: &Host) -> Result<ExitCode, Failure> {
     }
     let again = |check: Check, text: String| failed(file, &GateError { check, text });
     let bytes = std::fs::read(file).map_err(|error| again(Check::File, error.to_string()))?;
-    let elf = elf::read(&bytes).map_err(|error| again(Check::Elf, error.to_string()))?;
-    let manifest = elf.manifests.first().map(|section| Manifest::parse(section));
-    let manifest = match (manifest, &refused) {
-        (Some(Ok(manifest)), _) => manifest,
-        (_, Some(error)) => return Err(failed(file, error)),
-        (Some(Err(error)), None) => return Err(again(Check::Manifest, error.to_string())),
-        (None, None) => return Err(again(Check::NoManifest, "the file changed while it was read".to_owned())),
-    };
+    let Described { manifest, constructors, needed } = described(&bytes).map_err(|error| match &refused {
+        Some(refused) => failed(file, refused),
+        None => failed(file, &error),
+    })?;
     let inspected = Inspected {
         file: Some(file.display().to_string()),
         bytes: bytes.len() as u64,
         sha256: digest_of(&bytes),
-        constructors: elf.constructors,
-        needed: elf.needed,
+        constructors,
+        needed,
         refused: refused.as_ref().map(refusal),
         manifest,
     };
@@ -202,14 +204,17 @@ fn describe(inspected: &Inspected) -> String {
         entries => entries.iter().map(|entry| entry.schema.to_string()).collect::<Vec<_>>().join(", "),
     };
     let mut rows: Vec<(&str, String)> = file.iter().map(|file| ("file", file.clone())).collect();
+    rows.extend([("sha256", sha256.to_string()), ("bytes", bytes.to_string()), ("actor", format!("{kind} {version}"))]);
+    rows.extend(match &manifest.program {
+        Some(program) => vec![("runs", "in a process of its own".to_owned()), ("speaks", spoken(program))],
+        None => vec![
+            ("built", format!("{compiler}, for {target}, panic = {panic}")),
+            ("ABI", format!("{major}.{minor}")),
+            ("needs", needed.join(", ")),
+            ("constructors", constructors.to_string()),
+        ],
+    });
     rows.extend([
-        ("sha256", sha256.to_string()),
-        ("bytes", bytes.to_string()),
-        ("actor", format!("{kind} {version}")),
-        ("built", format!("{compiler}, for {target}, panic = {panic}")),
-        ("ABI", format!("{major}.{minor}")),
-        ("needs", needed.join(", ")),
-        ("constructors", constructors.to_string()),
         ("schema", format!("{}  {}", state.schema, state.fingerprint)),
         ("migrates from", schemas(&state.from)),
         ("downgrades to", schemas(&state.down)),
@@ -237,6 +242,18 @@ fn describe(inspected: &Inspected) -> String {
         },
     ));
     columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
+}
+
+fn spoken(program: &ProgramEntry) -> String {
+    let protocol = match program.protocol {
+        Protocol::Grpc => "gRPC",
+        Protocol::Http => "HTTP",
+    };
+    let encoding = match program.encoding {
+        Encoding::Json => "JSON",
+        Encoding::Bincode => "the layout of messages",
+    };
+    format!("{protocol}, bodies in {encoding}")
 }
 
 fn verify(options: &Verify) -> Result<ExitCode, Failure> {

@@ -16,6 +16,7 @@ const EXAMPLES: &[(&str, &str)] = &[
         "teneral artifact inspect target/release/examples/libcounter_v1.so\nteneral artifact inspect counter 1.0.0",
     ),
     ("artifact verify", "teneral artifact verify libcounter_v1.so --kind counter --version 1.0.0"),
+    ("artifact pack", "teneral artifact pack tally.py --manifest tally.json -o tally-1.0.0.tnrl"),
     ("artifact push", "teneral artifact push libcounter_v1.so libcounter_v2.so"),
     ("artifact list", "teneral artifact list --json"),
     ("artifact remove", "teneral artifact remove counter 1.0.0 --reason 'nobody runs it'"),

@@ -18,6 +18,7 @@ mod listen;
 mod log;
 mod new;
 mod output;
+mod pack;
 mod serve;
 mod sign;
 mod table;

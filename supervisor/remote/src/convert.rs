@@ -15,16 +15,24 @@ use teneral_runtime::remote::{Given, RemoteAsk, RemoteEffect};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{field} {wrong}")]
 pub(crate) struct Malformed {
-    field: &'static str,
+    field: String,
     wrong: String,
 }
 
-fn missing(field: &'static str) -> Malformed {
-    Malformed { field, wrong: "is missing".to_owned() }
+impl Malformed {
+    /// The same, of a field inside another.
+    pub(crate) fn within(mut self, outer: &str) -> Self {
+        self.field = format!("{outer}.{}", self.field);
+        self
+    }
 }
 
-fn wrong(field: &'static str, error: impl std::fmt::Display) -> Malformed {
-    Malformed { field, wrong: format!("is wrong: {error}") }
+pub(crate) fn missing(field: impl Into<String>) -> Malformed {
+    Malformed { field: field.into(), wrong: "is missing".to_owned() }
+}
+
+pub(crate) fn wrong(field: impl Into<String>, error: impl std::fmt::Display) -> Malformed {
+    Malformed { field: field.into(), wrong: format!("is wrong: {error}") }
 }
 
 pub(crate) fn nanos(time: Duration) -> u64 {
@@ -96,6 +104,9 @@ pub(crate) fn to_turn((instance, number): (u64, u64), call: &Call<'_>, why: Opti
             remaining_ns: waiting.remaining.map_or(0, nanos),
         }),
         cause: Some(cause),
+        // Said by whoever knows the manifest.
+        name: String::new(),
+        older: 0,
     }
 }
 
@@ -111,7 +122,13 @@ const fn to_why(why: Why) -> proto::Why {
 pub(crate) fn to_effect(effect: RemoteEffect) -> proto::Effect {
     let effect = match effect {
         RemoteEffect::Tell { to, tag, body } => {
-            effect::Effect::Tell(proto::Tell { to: to.path().to_owned(), tag: Some(to_tag(tag)), body: body.into() })
+            let to = to.path().to_owned();
+            effect::Effect::Tell(proto::Tell {
+                to,
+                tag: Some(to_tag(tag)),
+                body: body.into(),
+                ..proto::Tell::default()
+            })
         }
         RemoteEffect::Ask(ask) => {
             let RemoteAsk { number, to, tag, body, reply, timeout, then, then_body } = *ask;
@@ -124,6 +141,7 @@ pub(crate) fn to_effect(effect: RemoteEffect) -> proto::Effect {
                 timeout_ns: nanos(timeout),
                 then: Some(to_tag(then)),
                 then_body: then_body.into(),
+                ..proto::Ask::default()
             })
         }
         RemoteEffect::After { id, delay, period, tag, body } => effect::Effect::After(proto::After {
@@ -133,6 +151,7 @@ pub(crate) fn to_effect(effect: RemoteEffect) -> proto::Effect {
             period_ns: period.map_or(0, |period| nanos(period).max(1)),
             tag: Some(to_tag(tag)),
             body: body.into(),
+            name: String::new(),
         }),
         RemoteEffect::Cancel(id) => effect::Effect::Cancel(id.0),
         RemoteEffect::Reply { call, shape, body } => effect::Effect::Reply(proto::Reply {
@@ -163,7 +182,7 @@ pub(crate) fn tag(field: &'static str, found: Option<&proto::Tag>) -> Result<Tag
     Ok(Tag { variant: found.variant, fingerprint: fingerprint(field, found.fingerprint.as_ref())? })
 }
 
-fn call_id(field: &'static str, found: Option<&proto::CallId>) -> Result<CallId, Malformed> {
+pub(crate) fn call_id(field: &'static str, found: Option<&proto::CallId>) -> Result<CallId, Malformed> {
     let found = found.ok_or_else(|| missing(field))?;
     Ok(CallId { epoch: found.epoch, number: found.number })
 }

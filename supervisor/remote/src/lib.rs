@@ -38,6 +38,9 @@ pub const PROTOCOLS: (u32, u32) = (1, 1);
 /// Where a module listens, in its environment.
 pub const LISTEN: &str = "TENERAL_MODULE_LISTEN";
 
+/// SHA-256 of the artifact that a program was started for, in its environment: it says that again.
+pub const DIGEST: &str = "TENERAL_MODULE_DIGEST";
+
 /// Most turns and done turns of one frame: what is ready beyond that goes with the next.
 pub(crate) const FRAME_TURNS_MAX: usize = 256;
 

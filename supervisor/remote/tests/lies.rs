@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use teneral_contract::{Addr, Digest, Fingerprint, Tag};
-use teneral_remote::client::{Launch, Limits, ModuleError, Modules, Process};
+use teneral_remote::client::{Launch, Limits, ModuleError, Modules, Process, Serves};
 use teneral_runtime::ports::{Behaviour, Body, Call, Cause, FaultKind, Provider};
 use teneral_runtime::remote::{Done, Given, Returned};
 
@@ -33,6 +33,7 @@ impl Stage {
             socket: self.dir.path().join("liar.sock"),
             output: File::create(self.dir.path().join("output")).expect("it is ours"),
             digest: Digest([7; 32]),
+            serves: Serves::Library,
             limits,
         })
     }
@@ -154,6 +155,7 @@ fn p7_a_module_that_ends_or_is_never_ready_is_given_up_within_its_bound() {
         socket: stage.dir.path().join("x.sock"),
         output: File::create(stage.dir.path().join("output")).expect("it is ours"),
         digest: Digest([7; 32]),
+        serves: Serves::Library,
         limits: limits(GENEROUS),
     };
     assert_eq!(stage.modules.launch(launch).expect_err("there is none").code(), "MOD-START");

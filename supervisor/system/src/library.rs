@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use teneral_contract::{Digest, Manifest};
 use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_control::trust::{self, Profile, ReleaseFile, TrustError};
@@ -28,7 +28,7 @@ use teneral_runtime::Providers;
 use teneral_runtime::ports::{Fault, FaultKind, Provider};
 use teneral_store::{EmbeddedStore, Quarantined, Release, Signed, Store, StoreError};
 use teneral_upgrade::nearest::hint;
-use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released, chain};
+use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released, Tried, chain};
 
 /// One for the process, whatever systems it has: one image a digest is the process's promise.
 static LOADER: Loader = Loader::new();
@@ -285,16 +285,11 @@ impl Library {
     /// [`SystemError::Store`] and [`SystemError::Gate`]: its bytes are not there, or cannot be read any more.
     pub(crate) fn described(&self, release: &Release) -> Result<Described, SystemError> {
         let what = || format!("{} {}", release.kind, release.version);
-        let damaged = |check, text: String| {
-            let refused = Box::new(by_gate(&GateError { check, text }));
-            SystemError::Gate { what: what(), refused }
-        };
         let bytes = self.store.artifact(release.sha256)?;
-        let elf = loader::elf::read(&bytes).map_err(|error| damaged(loader::Check::Elf, error.to_string()))?;
-        let section = elf.manifests.first().map(Vec::as_slice).unwrap_or_default();
-        let manifest = Manifest::parse(section).map_err(|error| damaged(loader::Check::Manifest, error.to_string()))?;
+        let loader::gate::Described { manifest, constructors, needed } = loader::gate::described(&bytes)
+            .map_err(|error| SystemError::Gate { what: what(), refused: Box::new(by_gate(&error)) })?;
         let refused = self.loadable(release).err();
-        Ok(Described { manifest, constructors: elf.constructors, needed: elf.needed, refused })
+        Ok(Described { manifest, constructors, needed, refused })
     }
 
     /// The manifest of an artifact that would be loaded now.
@@ -318,18 +313,30 @@ impl Library {
 
     /// The code of an artifact that runs already, in the place of its kind.
     fn here(&self, kind: &str, digest: Digest) -> Option<Arc<dyn Provider>> {
+        let module = || self.processes.module(digest).map(|module| module as Arc<dyn Provider>);
         match self.processes.place(kind) {
-            Place::InProcess => LOADER.image(digest).map(|image| Arc::new(image) as Arc<dyn Provider>),
-            Place::Process => self.processes.module(digest).map(|module| module as Arc<dyn Provider>),
+            // A program runs by itself wherever the kind is said to.
+            Place::InProcess => LOADER.image(digest).map(|image| Arc::new(image) as _).or_else(module),
+            Place::Process => module(),
         }
     }
 
     /// Has it run, in the place of its kind.
     fn bring(&self, verified: Verified) -> Result<Arc<dyn Provider>, Refused> {
         match self.processes.place(&verified.manifest().kind) {
-            Place::InProcess => Ok(Arc::new(self.load(verified)?)),
-            Place::Process => Ok(self.processes.start(&verified, &self.policy)?),
+            Place::InProcess if !verified.is_program() || cfg!(feature = "bug-p12") => {
+                Ok(Arc::new(self.load(verified)?))
+            }
+            _ => Ok(self.processes.start(&verified, &self.policy)?),
         }
+    }
+
+    /// Has it run in a process of its own that serves nobody, for a trial.
+    fn try_out(&self, release: &loader::Release, timeout: Duration) -> Result<Arc<dyn Tried>, Refused> {
+        // It was let in when the trial was planned, or runs: it must only be those bytes.
+        let gate = Gate { policy: self.policy.clone(), trust: UnsignedRecord };
+        let verified = gate.verify_bytes(self.store.artifact(release.digest)?, Some(release));
+        self.processes.try_out(&verified.map_err(|error| by_gate(&error))?, &self.policy, timeout)
     }
 
     /// The modules that run in processes of their own.

@@ -10,10 +10,10 @@ use crate::report::micros;
 use crate::request::{Lossy, Options, StateMode, TrialRemains, Trials, Unstable};
 use crate::snapshot::{Artifacts, Lend};
 use crate::step::Step;
-use crate::trial::{Back, Bounds, Going, Lent, Rehearsal, Rehearsals, Rehearsed, TrialError, TrialProgram};
+use crate::trial::{Alone, Back, Bounds, Going, Rehearsal, Rehearsals, Rehearsed, TrialError, TrialProgram};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 use teneral_contract::{Addr, Digest};
 use teneral_runtime::error::CopyError;
@@ -46,6 +46,10 @@ pub(crate) struct Stage<'a> {
     options: Options,
     config: &'a TrialConfig,
     rehearsals: Rehearsals,
+    /// The same for programs.
+    alone: Alone,
+    /// How long one may take.
+    timeout: Duration,
     lent: BTreeMap<Digest, Lend>,
     kept: Vec<String>,
 }
@@ -63,8 +67,9 @@ impl<'a> Stage<'a> {
             memory_bytes_max: MEMORY_BYTES_BASE.saturating_add(states),
             rehearsals_max: moves as u64 + 1,
         };
+        let (alone, timeout) = (Alone::new(Rc::clone(&going)), bounds.timeout);
         let rehearsals = Rehearsals::new(config.program.clone(), bounds, going);
-        Self { artifacts, options, config, rehearsals, lent: BTreeMap::new(), kept: Vec::new() }
+        Self { artifacts, options, config, rehearsals, alone, timeout, lent: BTreeMap::new(), kept: Vec::new() }
     }
 
     /// Rehearses one move on a copy of the actor as it is now; nothing for code that is linked into this program, which
@@ -73,18 +78,33 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// [`UpgradeError`]: why the actor must not be paused for this.
     pub(crate) fn rehearse(&mut self, actor: &ActorRef, moved: &Move) -> Result<Option<Rehearsed>, UpgradeError> {
-        let Some(mut needs) = self.needs(moved, [&moved.to].into_iter().chain(by(&moved.ladder)))? else {
-            return Ok(None);
-        };
+        let there = || [&moved.to].into_iter().chain(by(&moved.ladder));
+        let back = || by(moved.back.as_deref().unwrap_or_default());
+        let Some(mut needs) = self.needs(moved, there())? else { return Ok(None) };
         // A way back whose code is not let in is none; the way there is as good as it was.
-        let back = self.needs(moved, by(moved.back.as_deref().unwrap_or_default())).unwrap_or(None);
+        let needs_back = self.needs(moved, back()).unwrap_or(None);
         let (state, copied) = self.copy(actor)?;
         let mut order = crate::trial::order(moved, self.args_of(actor), self.options.snapshot_bytes_max);
-        match back {
-            Some(back) => needs.extend(back),
-            None => order.back = None,
-        }
-        let told = self.rehearsals.run(&Rehearsal { needs, order, state: &state });
+        let is_program = |needs: &[Lend]| needs.iter().any(|lend| matches!(lend, Lend::Program));
+        let told = if is_program(&needs) || needs_back.as_deref().is_some_and(is_program) {
+            there().try_for_each(|release| self.started(release))?;
+            if needs_back.is_none() || back().try_for_each(|release| self.started(release)).is_err() {
+                order.back = None;
+            }
+            let told = self.alone.run(&order, &state);
+            if cfg!(feature = "bug-p17") && matches!(told, Err(UpgradeError::Trial(TrialError::Crashed(_)))) {
+                return Ok(None);
+            }
+            told
+        } else {
+            match needs_back {
+                Some(back) => needs.extend(back),
+                None => order.back = None,
+            }
+            let bytes = |lend| if let Lend::Bytes(lent) = lend { Some(lent) } else { None };
+            let needs = needs.into_iter().filter_map(bytes).collect();
+            self.rehearsals.run(&Rehearsal { needs, order, state: &state })
+        };
         if cfg!(feature = "bug-f12") && matches!(told, Err(UpgradeError::Migrate(_))) {
             return Ok(None);
         }
@@ -149,15 +169,27 @@ impl<'a> Stage<'a> {
         &mut self,
         moved: &Move,
         releases: impl Iterator<Item = &'r ReleaseRef>,
-    ) -> Result<Option<Vec<Arc<Lent>>>, UpgradeError> {
-        let mut needs: Vec<Arc<Lent>> = Vec::new();
+    ) -> Result<Option<Vec<Lend>>, UpgradeError> {
+        let mut needs: Vec<Lend> = Vec::new();
         for release in releases {
             match self.lend(moved, release)? {
-                Lend::Bytes(lent) => needs.push(lent),
                 Lend::Linked => return Ok(None),
+                lend => needs.push(lend),
             }
         }
         Ok(Some(needs))
+    }
+
+    /// Has a process of its own for the rehearsals of this one.
+    fn started(&mut self, release: &ReleaseRef) -> Result<(), UpgradeError> {
+        if self.alone.has(release.digest) {
+            return Ok(());
+        }
+        self.alone.may_start().map_err(UpgradeError::Trial)?;
+        let tried = self.artifacts.open(release).try_out(self.timeout);
+        let tried = tried.map_err(|refused| UpgradeError::Trial(TrialError::Refused(refused)))?;
+        self.alone.take(release.digest, tried);
+        Ok(())
     }
 
     fn lend(&mut self, moved: &Move, release: &ReleaseRef) -> Result<Lend, UpgradeError> {
@@ -184,7 +216,8 @@ impl<'a> Stage<'a> {
             return;
         }
         let addr = &moved.addr;
-        self.kept.push(match crate::remains::keep(dir, moved, state, self.rehearsals.output(), error) {
+        let output = format!("{}{}", self.rehearsals.output(), self.alone.output());
+        self.kept.push(match crate::remains::keep(dir, moved, state, &output, error) {
             Ok(kept) => format!("{addr}: what is left of its trial is in {}", absolute(&kept).display()),
             Err(error) => {
                 tracing::error!(%error, dir = %dir.display(), actor = %addr, "the remains of a trial were not kept");

@@ -4,10 +4,11 @@
 
 use crate::error::Refused;
 use crate::plan::ReleaseRef;
-use crate::trial::Lent;
+use crate::trial::{Lent, Tried};
 use semver::Version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 use teneral_contract::{Addr, Digest, Manifest};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{ActorRef, Parked};
@@ -43,6 +44,15 @@ pub trait Artifact {
     fn lend_running(&mut self) -> Result<Lend, Refused> {
         self.lend()
     }
+    /// Step Trial, of a program and of what is tried beside one: a process of its own, for rehearsals alone. What it is
+    /// asked may take `timeout`.
+    fn try_out(&mut self, timeout: Duration) -> Result<Arc<dyn Tried>, Refused> {
+        Err(Refused {
+            code: "UPG-TRIAL-START".to_owned(),
+            cause: format!("there is no program to start within {timeout:?}"),
+            hint: "report this".to_owned(),
+        })
+    }
     /// Step Load: its image is in the process, or was.
     fn load(&mut self) -> Result<Arc<dyn Provider>, Refused>;
 }
@@ -52,6 +62,8 @@ pub trait Artifact {
 pub enum Lend {
     /// The library.
     Bytes(Arc<Lent>),
+    /// It is a program, which is tried in a process of its own: [`Artifact::try_out`].
+    Program,
     /// Nothing: it is linked into this program.
     Linked,
 }

@@ -1,10 +1,13 @@
 //! One instance of a module, as its cell has it.
 
 use super::Process;
+use super::speech::Asked;
+use super::turns::Due;
 use crate::convert::to_turn;
 use crate::proto;
 use crate::{FRAME_BYTES, FRAME_TURNS_MAX};
 use prost::Message;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 use teneral_runtime::ports::{Behaviour, Body, Call, Effects, Fault, FaultKind, Why};
@@ -104,6 +107,7 @@ struct Turns {
     process: Arc<Process>,
     instance: u64,
     latest: Arc<AtomicU64>,
+    due: VecDeque<Due>,
     turns: Vec<proto::Turn>,
     bytes: usize,
 }
@@ -111,14 +115,21 @@ struct Turns {
 impl Turns {
     fn new(instance: &Instance) -> Self {
         let (process, latest) = (Arc::clone(&instance.process), Arc::clone(&instance.latest));
-        Self { process, instance: instance.id, latest, turns: Vec::new(), bytes: 0 }
+        Self { process, instance: instance.id, latest, due: VecDeque::new(), turns: Vec::new(), bytes: 0 }
     }
 
     fn push(&mut self, call: &Call<'_>, why: Option<Why>, given: Given) {
-        let number = self.latest.fetch_add(1, Ordering::Relaxed) + 1;
-        let turn = to_turn((self.instance, number), call, why, given);
-        self.bytes += turn.encoded_len();
-        self.turns.push(turn);
+        // Counted when it is sent: what is not sent takes no number.
+        let number = self.latest.load(Ordering::Relaxed) + 1;
+        match self.process.speech().turn(to_turn((self.instance, number), call, why, given), call) {
+            Ok(turn) => {
+                self.latest.store(number, Ordering::Relaxed);
+                self.bytes += turn.encoded_len();
+                self.turns.push(turn);
+                self.due.push_back(Due::Answer(Asked::of(number, call, given)));
+            }
+            Err(fault) => self.due.push_back(Due::Fault(fault)),
+        }
     }
 }
 
@@ -132,12 +143,11 @@ impl Batch for Turns {
     }
 
     fn is_full(&self) -> bool {
-        self.turns.len() >= FRAME_TURNS_MAX || self.bytes >= FRAME_BYTES
+        self.due.len() >= FRAME_TURNS_MAX || self.bytes >= FRAME_BYTES
     }
 
     fn send(self: Box<Self>, done: Done) {
-        let Self { process, instance, turns, .. } = *self;
-        let first = turns.first().map_or(0, |turn| turn.number);
-        process.take_turns(instance, first, turns, done);
+        let Self { process, instance, due, turns, .. } = *self;
+        process.take_turns(instance, due, turns, done);
     }
 }

@@ -5,13 +5,19 @@
 //! back once and in its order. A process that breaks a rule, hangs or dies fails what it had in its hands, at once,
 //! and is ended.
 
+mod calls;
+mod control;
+mod fate;
+mod http;
 mod instance;
 mod module;
 mod process;
+mod speech;
 mod turns;
 
+pub use fate::Fate;
 pub use module::{Launcher, Module, ModuleSeen, Modules};
-pub use process::{Launch, Limits, Process};
+pub use process::{Launch, Limits, Process, Serves};
 
 use std::io;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Turns that are away: whose they are, in which order they come back, and since when.
 
-use crate::convert::{effect, fault};
+use super::speech::{Asked, Speech};
 use crate::proto;
 use crate::queue::Queue;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use teneral_runtime::ports::{Fault, FaultKind};
@@ -15,6 +15,7 @@ use teneral_runtime::remote::{Done, RemoteTurn, Returned};
 pub(super) struct Turns(Arc<Mutex<Table>>);
 
 struct Table {
+    speech: Arc<Speech>,
     away: HashMap<u64, Away>,
     queue: Queue<proto::Turn>,
     /// Why the process is gone.
@@ -27,15 +28,35 @@ struct Table {
 
 /// The batch of one instance.
 struct Away {
-    first: u64,
-    count: usize,
+    /// What is to come of its turns, in their order.
+    due: VecDeque<Due>,
     back: Vec<RemoteTurn>,
     /// The instance takes no turn any more: what comes for the rest of the batch says nothing.
     is_over: bool,
-    answered: usize,
     /// Which of all batches: one thread takes them in this order.
     sent: u64,
     done: Done,
+}
+
+/// What is to come of a turn.
+pub(super) enum Due {
+    /// It was sent.
+    Answer(Asked),
+    /// It could not be said to the process: it fails so when it is its turn.
+    Fault(Fault),
+}
+
+impl Away {
+    /// Takes what is known without the process.
+    fn settle(&mut self) {
+        while matches!(self.due.front(), Some(Due::Fault(_))) {
+            if let Some(Due::Fault(fault)) = self.due.pop_front()
+                && !self.is_over
+            {
+                self.back.push(RemoteTurn { ended: Err(fault), drawn: Vec::new(), took: Duration::ZERO });
+            }
+        }
+    }
 }
 
 /// What a process may not do.
@@ -48,12 +69,13 @@ pub(super) enum Breach {
 }
 
 impl Turns {
-    pub(super) fn new(queue: Queue<proto::Turn>) -> Self {
-        Self(Arc::new(Mutex::new(Table { away: HashMap::new(), queue, gone: None, progress: Instant::now(), sent: 0 })))
+    pub(super) fn new(speech: Arc<Speech>, queue: Queue<proto::Turn>) -> Self {
+        let table = Table { speech, away: HashMap::new(), queue, gone: None, progress: Instant::now(), sent: 0 };
+        Self(Arc::new(Mutex::new(table)))
     }
 
-    /// Sends a batch of one instance, of which nothing else is away.
-    pub(super) fn send(&self, instance: u64, first: u64, turns: Vec<proto::Turn>, done: Done) {
+    /// Sends a batch of one instance, of which nothing else is away: `turns` are those that are `due` an answer.
+    pub(super) fn send(&self, instance: u64, due: VecDeque<Due>, turns: Vec<proto::Turn>, done: Done) {
         let mut table = self.0.lock();
         if let Some(gone) = table.gone.clone() {
             drop(table);
@@ -63,8 +85,13 @@ impl Turns {
             table.progress = Instant::now();
         }
         table.sent += 1;
-        let (count, back) = (turns.len(), Vec::with_capacity(turns.len()));
-        let away = Away { first, count, back, is_over: false, answered: 0, sent: table.sent, done };
+        let back = Vec::with_capacity(due.len());
+        let mut away = Away { due, back, is_over: false, sent: table.sent, done };
+        away.settle();
+        if away.due.is_empty() {
+            drop(table);
+            return away.done.with(Returned { turns: away.back, ..Returned::default() });
+        }
         table.away.insert(instance, away);
         // Under the lock: else the process could be found gone in between, and nobody would ever say so.
         table.queue.push(turns);
@@ -78,22 +105,23 @@ impl Turns {
         let proto::TurnDone { instance, number, .. } = turn;
         let mut table = self.0.lock();
         table.progress = Instant::now();
+        let speech = Arc::clone(&table.speech);
         let away = table.away.get_mut(&instance).ok_or(Breach::Unasked { instance, number })?;
-        let due = away.first + away.answered as u64;
-        if number != due {
-            return Err(Breach::Order { instance, number, due });
+        let Some(Due::Answer(asked)) = away.due.front() else { return Err(Breach::Unasked { instance, number }) };
+        if number != asked.number {
+            return Err(Breach::Order { instance, number, due: asked.number });
         }
-        away.answered += 1;
-        if !away.is_over {
-            match returned(turn) {
-                Some(turn) => {
-                    away.is_over = matches!(&turn.ended, Err(fault) if fault.kind == FaultKind::Panic);
-                    away.back.push(turn);
-                }
-                None => away.is_over = true,
+        let returned = if away.is_over { None } else { speech.done(turn, asked) };
+        away.due.pop_front();
+        match returned {
+            Some(turn) => {
+                away.is_over = matches!(&turn.ended, Err(fault) if fault.kind == FaultKind::Panic);
+                away.back.push(turn);
             }
+            None => away.is_over = true,
         }
-        if away.answered == away.count
+        away.settle();
+        if away.due.is_empty()
             && let Some(away) = table.away.remove(&instance)
         {
             drop(table);
@@ -138,20 +166,6 @@ impl Turns {
     }
 }
 
-/// What a turn did; `None`: it was not taken. What cannot be read is the turn's own failure, with the field named.
-fn returned(turn: proto::TurnDone) -> Option<RemoteTurn> {
-    let ended = match turn.fault {
-        Some(found) => Err(fault(found)?),
-        None => turn
-            .effects
-            .into_iter()
-            .map(effect)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| Fault::new(FaultKind::Protocol, format!("the module's answer is refused: {error}"))),
-    };
-    Some(RemoteTurn { ended, drawn: turn.drawn, took: Duration::from_nanos(turn.took_ns) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,6 +175,27 @@ mod tests {
         proto::Turn { instance: 7, number, ..proto::Turn::default() }
     }
 
+    fn due(number: u64) -> Due {
+        let this = teneral_contract::Addr::new("liar/a").expect("an address");
+        let tag = teneral_contract::Tag { variant: 1, fingerprint: teneral_contract::Fingerprint(1) };
+        let call = teneral_runtime::ports::Call {
+            index: 0,
+            tag,
+            body: b"",
+            cause: teneral_runtime::ports::Cause::Message,
+            waiting: None,
+            this: &this,
+            sender: None,
+            trace_id: [0; 16],
+        };
+        let given = teneral_runtime::remote::Given { now_ns: 1, seed: 2, epoch: 3, numbers: 4, numbers_max: 5 };
+        Due::Answer(Asked::of(number, &call, given))
+    }
+
+    fn new() -> Turns {
+        Turns::new(Arc::new(Speech::Own), Queue::new())
+    }
+
     fn done(number: u64) -> proto::TurnDone {
         proto::TurnDone { instance: 7, number, ..proto::TurnDone::default() }
     }
@@ -168,13 +203,14 @@ mod tests {
     fn sent(turns: &Turns, first: u64, count: u64) -> mpsc::Receiver<Returned> {
         let (came, comes) = mpsc::channel();
         let done = Done::new(move |returned| came.send(returned).expect("somebody waits"));
-        turns.send(7, first, (first..first + count).map(turn).collect(), done);
+        let numbers = first..first + count;
+        turns.send(7, numbers.clone().map(due).collect(), numbers.map(turn).collect(), done);
         comes
     }
 
     #[test]
     fn a_batch_is_back_when_all_of_its_turns_are_in_their_order() {
-        let turns = Turns::new(Queue::new());
+        let turns = new();
         let comes = sent(&turns, 1, 2);
         turns.back(done(1)).expect("it is due");
         assert!(comes.try_recv().is_err(), "one is away");
@@ -184,7 +220,7 @@ mod tests {
 
     #[test]
     fn an_answer_out_of_order_or_to_nothing_is_a_breach() {
-        let turns = Turns::new(Queue::new());
+        let turns = new();
         assert!(matches!(turns.back(done(1)), Err(Breach::Unasked { instance: 7, number: 1 })));
         let comes = sent(&turns, 1, 2);
         assert!(matches!(turns.back(done(2)), Err(Breach::Order { number: 2, due: 1, .. })));
@@ -196,7 +232,7 @@ mod tests {
 
     #[test]
     fn a_process_that_is_gone_fails_what_it_had_and_what_comes_after() {
-        let turns = Turns::new(Queue::new());
+        let turns = new();
         let comes = sent(&turns, 1, 3);
         turns.back(done(1)).expect("it is due");
         turns.fail("it was killed", 1);
@@ -209,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_turn_behind_one_that_panicked_was_not_taken() {
-        let turns = Turns::new(Queue::new());
+        let turns = new();
         let comes = sent(&turns, 1, 2);
         let fault = |kind: proto::FaultKind| Some(proto::Fault { kind: kind.into(), text: "no".into() });
         turns.back(proto::TurnDone { fault: fault(proto::FaultKind::FaultPanic), ..done(1) }).expect("it is due");
@@ -221,8 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn a_turn_that_could_not_be_said_fails_in_its_place() {
+        let turns = new();
+        let (came, comes) = mpsc::channel();
+        let fault = || Due::Fault(Fault::new(FaultKind::Decode, "no text"));
+        let due = VecDeque::from([fault(), due(1), fault(), due(2)]);
+        turns.send(7, due, vec![turn(1), turn(2)], Done::new(move |returned| came.send(returned).expect("somebody")));
+        turns.back(done(1)).expect("it is due");
+        turns.back(done(2)).expect("it is due");
+        let ended: Vec<bool> = comes.recv().expect("it is back").turns.iter().map(|turn| turn.ended.is_ok()).collect();
+        assert_eq!(ended, [false, true, false, true]);
+    }
+
+    #[test]
     fn an_answer_that_cannot_be_read_fails_its_turn_and_names_the_field() {
-        let turns = Turns::new(Queue::new());
+        let turns = new();
         let comes = sent(&turns, 1, 1);
         let tell = proto::Tell { to: "nowhere".into(), ..proto::Tell::default() };
         let effects = vec![proto::Effect { effect: Some(proto::effect::Effect::Tell(tell)) }];

@@ -2,11 +2,13 @@
 
 use super::{For, Library, by_gate, record};
 use std::sync::Arc;
+use std::time::Duration;
 use teneral_contract::Manifest;
+use teneral_contract::program::is_program;
 use teneral_loader::{GateError, Sealed, UnsignedRecord, Verified};
 use teneral_runtime::ports::Provider;
 use teneral_store::Store;
-use teneral_upgrade::{Artifact, Lend, Lent, Refused, ReleaseRef};
+use teneral_upgrade::{Artifact, Lend, Lent, Refused, ReleaseRef, Tried};
 
 /// One artifact on its way through the steps: read once, hashed once, checked once.
 pub(super) struct InHand<'a> {
@@ -66,6 +68,11 @@ impl Artifact for InHand<'_> {
         Ok(self.lent(bytes))
     }
 
+    fn try_out(&mut self, timeout: Duration) -> Result<Arc<dyn Tried>, Refused> {
+        let ReleaseRef { kind, version, digest, .. } = self.release;
+        self.library.try_out(&record(kind, version, *digest), timeout)
+    }
+
     fn lend_running(&mut self) -> Result<Lend, Refused> {
         // The other process hashes it.
         Ok(self.lent(self.library.store.artifact(self.release.digest)?))
@@ -89,6 +96,9 @@ impl<'a> InHand<'a> {
     }
 
     fn lent(&self, bytes: Vec<u8>) -> Lend {
+        if is_program(&bytes) {
+            return Lend::Program;
+        }
         let (policy, release) = (self.library.policy.clone(), self.release);
         Lend::Bytes(Arc::new(Lent { release: record(&release.kind, &release.version, release.digest), bytes, policy }))
     }

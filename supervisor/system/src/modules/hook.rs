@@ -1,19 +1,29 @@
-//! The process of a module: binds its hands, takes the artifact, looks at it, loads it and serves it.
+//! The process of a module: binds its hands, takes the artifact, looks at it, and loads and serves it, or becomes it.
 //!
 //! What goes wrong before it serves is its last line of output, which the host reads.
 
 use serde::{Deserialize, Serialize};
 use std::ffi::OsString;
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
-use std::process::exit;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio, exit};
 use std::sync::Arc;
-use teneral_loader::{Confinement, Gate, Loader, LoaderLimits, Policy, Release, UnsignedRecord, confine};
-use teneral_remote::LISTEN;
+use teneral_loader::{
+    Confinement, Gate, Loader, LoaderLimits, Policy, Release, UnsignedRecord, confine, confine_program,
+};
 use teneral_remote::serve::Module;
+use teneral_remote::{DIGEST, LISTEN};
 
 /// The word by which a program knows that it is a module's process.
 const ASKED: &str = "--teneral-module";
+
+/// The word by which it knows that it is to become the program of one.
+const ASKED_PROGRAM: &str = "--teneral-program";
+
+/// Where a program that names an interpreter by `env` finds it, and what it starts by name.
+const PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// Longest order: a policy with all that is in quarantine.
 const ORDER_BYTES_MAX: u64 = 16 << 20;
@@ -54,8 +64,15 @@ impl Order {
     }
 }
 
+/// What a module's process serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Serves {
+    Library,
+    Program,
+}
+
 /// The words that a module's process is started with.
-pub(super) fn words(memory_bytes_max: u64, file_bytes_max: u64) -> Vec<OsString> {
+pub(super) fn words(serves: Serves, memory_bytes_max: u64, file_bytes_max: u64) -> Vec<OsString> {
     let limits = Confinement {
         host: i32::try_from(std::process::id()).unwrap_or(0),
         memory_bytes_max,
@@ -63,12 +80,15 @@ pub(super) fn words(memory_bytes_max: u64, file_bytes_max: u64) -> Vec<OsString>
         cpu_seconds_max: u64::MAX,
         file_bytes_max: file_bytes_max.saturating_add(FILE_BYTES_BESIDES),
     };
-    limits.words(ASKED)
+    limits.words(match serves {
+        Serves::Library => ASKED,
+        Serves::Program => ASKED_PROGRAM,
+    })
 }
 
 /// Whether this is a module's process.
 pub(crate) fn is_asked() -> bool {
-    Confinement::is_asked(ASKED)
+    Confinement::is_asked(ASKED) || Confinement::is_asked(ASKED_PROGRAM)
 }
 
 /// In a module's process, does its work and never returns.
@@ -80,7 +100,12 @@ pub(crate) fn hook() {
         eprintln!("{ASKED} is said by a host to a process of its own");
         exit(2);
     };
-    match confine(&limits).map_err(io::Error::other).and_then(|()| serve()) {
+    let done = if Confinement::is_asked(ASKED_PROGRAM) {
+        confine_program(&limits).map_err(io::Error::other).and_then(|()| become_program())
+    } else {
+        confine(&limits).map_err(io::Error::other).and_then(|()| serve())
+    };
+    match done {
         Ok(()) => exit(0),
         Err(error) => {
             eprintln!("{}", teneral_upgrade::chain(&error));
@@ -103,4 +128,19 @@ fn serve() -> io::Result<()> {
         let listener = tokio::net::UnixListener::from_std(listener)?;
         Module::new(Arc::new(image), threads)?.serve(listener, std::future::pending()).await
     })
+}
+
+/// Becomes the program of the artifact: this process, with the bounds and the number that it has.
+fn become_program() -> io::Result<()> {
+    let (Order { release, policy, .. }, artifact) = Order::read(io::stdin().lock())?;
+    let listen = std::env::var_os(LISTEN).ok_or_else(|| io::Error::other(format!("{LISTEN} is not there")))?;
+    let verified = Gate { policy, trust: UnsignedRecord }.verify_bytes(artifact, Some(&release));
+    let program = verified.map_err(io::Error::other)?.program()?;
+    let program = program.ok_or_else(|| io::Error::other("the artifact is a library"))?;
+    // By its number: an interpreter opens it by that name itself.
+    let mut command = Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()));
+    command.arg0(format!("{} {}", release.kind, release.version)).stdin(Stdio::null()).env_clear();
+    command.env(LISTEN, listen).env(DIGEST, release.digest.to_string()).env("PATH", PATH);
+    let error = command.exec();
+    Err(io::Error::new(error.kind(), format!("the program does not start: {error}; is its interpreter there?")))
 }

@@ -5,10 +5,12 @@
 
 mod hook;
 mod output;
+mod tried;
 
 pub(crate) use hook::{hook, is_asked};
 
 use hook::{Order, words};
+use rustix::fs::{MemfdFlags, memfd_create};
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -20,9 +22,9 @@ use std::time::{Duration, SystemTime};
 use teneral_contract::{Digest, Manifest};
 use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_loader::{Policy, Release, Verified};
-use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules};
+use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules, Serves};
 use teneral_runtime::ports::Provider;
-use teneral_upgrade::{Refused, TrialProgram, chain};
+use teneral_upgrade::{Refused, TrialProgram, Tried, chain};
 
 /// Of what a process wrote before it failed to start, so much is read: the end.
 const OUTPUT_BYTES_MAX: u64 = 4 << 10;
@@ -145,7 +147,7 @@ impl Processes {
     /// A manifest as it is where its kind runs: work is not done anew in a process of its own, where a turn that is
     /// taken a second time would number its calls and timers differently, and what is not offered is not promised.
     pub(crate) fn placed(&self, mut manifest: Manifest) -> Manifest {
-        manifest.deterministic &= self.place(&manifest.kind) == Place::InProcess;
+        manifest.deterministic &= self.place(&manifest.kind) == Place::InProcess && manifest.program.is_none();
         manifest
     }
 
@@ -158,12 +160,7 @@ impl Processes {
     /// The module of what was checked, with its process.
     pub(crate) fn start(&self, verified: &Verified, policy: &Policy) -> Result<Arc<Module>, Refused> {
         let digest = verified.digest();
-        let refused = |error: &ModuleError, output: Option<&Path>| Refused {
-            code: error.code().to_owned(),
-            cause: said(error, output),
-            hint: format!("look at what it wrote, in {}", self.dir.display()),
-        };
-        let io = |error: io::Error| refused(&ModuleError::Socket(error), None);
+        let io = |error: io::Error| self.refused(&ModuleError::Socket(error), None);
         // Held while it starts: two who need it at once share it.
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|_, (module, _)| module.strong_count() > 0);
@@ -172,9 +169,27 @@ impl Processes {
         }
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(io)?;
         let manifest = self.placed(verified.manifest().clone());
-        let (kind, version) = (manifest.kind.clone(), manifest.version.clone());
-        let output = self.output(&kind, &version);
-        let release = Release { kind, version, digest };
+        let output = self.output(&manifest.kind, &manifest.version);
+        let again = self.again(verified, policy, output.clone())?;
+        let module = Arc::new(Module::new(manifest, digest, self.modules().map_err(io)?, Box::new(again)));
+        module.process().map_err(|error| self.refused(&error, Some(&output)))?;
+        running.insert(digest, (Arc::downgrade(&module), output));
+        Ok(module)
+    }
+
+    fn refused(&self, error: &ModuleError, output: Option<&Path>) -> Refused {
+        Refused {
+            code: error.code().to_owned(),
+            cause: said(error, output),
+            hint: format!("look at what it wrote, in {}", self.dir.display()),
+        }
+    }
+
+    /// What the processes of an artifact are started with.
+    fn again(&self, verified: &Verified, policy: &Policy, output: PathBuf) -> Result<Again, Refused> {
+        let io = |error: io::Error| self.refused(&ModuleError::Socket(error), None);
+        let (manifest, digest) = (verified.manifest(), verified.digest());
+        let release = Release { kind: manifest.kind.clone(), version: manifest.version.clone(), digest };
         let order = Order { release, policy: policy.clone(), threads: self.limits.threads };
         let input = order.with(&verified.contents().map_err(io)?).map_err(io)?;
         let program = self.program.find().map_err(|error| Refused {
@@ -182,22 +197,37 @@ impl Processes {
             cause: error.to_string(),
             hint: "call teneral::trial_hook() first thing in main, or put this version's teneral in PATH".to_owned(),
         })?;
-        let (file_bytes_max, sockets) = (policy.bytes_max, self.dir.join("module"));
-        let limits = self.limits;
-        let again = Again {
-            program,
-            input,
-            file_bytes_max,
-            sockets,
-            output: output.clone(),
-            digest,
-            limits,
-            numbers: Arc::clone(&self.numbers),
+        let serves = match &manifest.program {
+            Some(_) => Serves::Program(Box::new(manifest.clone())),
+            None => Serves::Library,
         };
-        let module = Arc::new(Module::new(manifest, digest, self.modules().map_err(io)?, Box::new(again)));
-        module.process().map_err(|error| refused(&error, Some(&output)))?;
-        running.insert(digest, (Arc::downgrade(&module), output));
-        Ok(module)
+        let (file_bytes_max, sockets) = (policy.bytes_max, self.dir.join("module"));
+        let (limits, numbers) = (self.limits, Arc::clone(&self.numbers));
+        Ok(Again { program, input, file_bytes_max, sockets, output, digest, serves, limits, numbers })
+    }
+
+    /// A process of it that serves nobody, for a trial: what it is asked may take `timeout`.
+    pub(crate) fn try_out(
+        &self,
+        verified: &Verified,
+        policy: &Policy,
+        timeout: Duration,
+    ) -> Result<Arc<dyn Tried>, Refused> {
+        let io = |error: io::Error| self.refused(&ModuleError::Socket(error), None);
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(io)?;
+        let mut again = self.again(verified, policy, PathBuf::new())?;
+        again.limits.call_timeout = timeout;
+        let output = memfd_create("trial-output", MemfdFlags::CLOEXEC).map_err(|error| io(error.into()))?;
+        let output = File::from(output);
+        let launch = again.launch_into(output.try_clone().map_err(io)?).map_err(|error| self.refused(&error, None))?;
+        let process = self.modules().map_err(io)?.launch(launch).map_err(|error| {
+            let said = tried::end_of(&output).lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
+            let said = said.map(|said| format!(": {said}")).unwrap_or_default();
+            let cause = format!("{}{said}", chain(&error));
+            let hint = "mend the program; --keep-trial keeps what it wrote".to_owned();
+            Refused { code: error.code().to_owned(), cause, hint }
+        })?;
+        Ok(Arc::new(tried::OnTrial { process, output }))
     }
 
     fn modules(&self) -> io::Result<Arc<Modules>> {
@@ -253,12 +283,22 @@ struct Again {
     sockets: PathBuf,
     output: PathBuf,
     digest: Digest,
+    serves: Serves,
     limits: ModuleLimits,
     numbers: Arc<AtomicU64>,
 }
 
 impl Launcher for Again {
     fn launch(&self) -> Result<Launch, ModuleError> {
+        // What the process before wrote stays beside it, and no more: the file has a bound.
+        let _ = std::fs::rename(&self.output, self.output.with_extension(output::BEFORE));
+        let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.output);
+        self.launch_into(opened.map_err(ModuleError::Socket)?)
+    }
+}
+
+impl Again {
+    fn launch_into(&self, output: File) -> Result<Launch, ModuleError> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let socket = self.sockets.with_extension(format!("{number}.sock"));
         // One of a life of the host before this.
@@ -266,18 +306,21 @@ impl Launcher for Again {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(ModuleError::Socket(error)),
             _ => {}
         }
-        // What the process before wrote stays beside it, and no more: the file has a bound.
-        let _ = std::fs::rename(&self.output, self.output.with_extension(output::BEFORE));
-        let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.output);
         let ModuleLimits { ready_timeout, call_timeout, turns_timeout, memory_bytes_max, threads } = self.limits;
+        let (serves, threads) = match &self.serves {
+            Serves::Library => (hook::Serves::Library, threads as u64),
+            // How many it has, and which takes what, is its own affair.
+            Serves::Program(_) => (hook::Serves::Program, 0),
+        };
         Ok(Launch {
             program: self.program.clone(),
-            args: words(memory_bytes_max, self.file_bytes_max),
+            args: words(serves, memory_bytes_max, self.file_bytes_max),
             input: self.input.clone(),
             socket,
-            output: opened.map_err(ModuleError::Socket)?,
+            output,
             digest: self.digest,
-            limits: Limits { ready_timeout, call_timeout, turns_timeout, threads: threads as u64 },
+            serves: self.serves.clone(),
+            limits: Limits { ready_timeout, call_timeout, turns_timeout, threads },
         })
     }
 }

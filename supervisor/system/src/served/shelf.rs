@@ -48,6 +48,8 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
     let (keys, defined, running) = (system.trusted_keys()?, system.definitions()?, system.runtime().actors_of(&kind));
     let (on_probation, who) = (system.on_probation(), |on: &OnProbation| on.actor.clone());
     let (place, mut versions) = (system.place(&kind), Vec::with_capacity(of_kind.len()));
+    // What is a program runs by itself, whatever its kind is said to.
+    let mut programs = false;
     for release in of_kind {
         let Release { version, sha256, bytes, schema, added_unix_us, .. } = release.clone();
         let signed = system.store().signed(sha256)?;
@@ -63,6 +65,7 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
                 (system.library().described(&release).ok().map(|described| described.manifest), Some(refused))
             }
         };
+        programs |= manifest.as_ref().is_some_and(|manifest| manifest.program.is_some());
         // What it declares, also where its kind runs in a process that does not offer it.
         let declared = match (&manifest, place) {
             (Some(manifest), Place::InProcess) => Some(manifest.deterministic),
@@ -94,6 +97,7 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
             version,
         });
     }
+    let place = if programs { Place::Process } else { place };
     Ok(KindDetail { default: system.default_version(&kind)?, kind, place: place.name().to_owned(), versions })
 }
 

@@ -3,19 +3,18 @@
 //! It speaks over its standard input, which is a socket. Whatever else is written here goes to the output that the host
 //! keeps for the author.
 
-use super::wire::{self, Back, Order, PROTOCOL, Rehearse, Stage, Told, Word};
-use crate::climb::{Codes, Way};
-use crate::error::{Refused, chain, ended};
-use crate::plan::{Climb, Hop, ReleaseRef};
+use super::walk::{Stop, Walk};
+use super::wire::{self, Order, PROTOCOL, Rehearse, Stage, Word};
+use crate::error::{Refused, chain};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use teneral_contract::Digest;
 use teneral_loader::{Confinement, Gate, Loader, LoaderLimits, Release, UnsignedRecord, confine};
-use teneral_runtime::ports::{Behaviour, Body, Fault, FaultKind, Provider};
+use teneral_runtime::ports::Provider;
 
 /// A library or a state is larger only if nobody looked.
 const BODY_BYTES_MAX: u64 = 4 << 30;
@@ -82,115 +81,13 @@ impl Trial {
     }
 
     fn rehearse(&mut self, rehearse: &Rehearse, state: &[u8]) -> io::Result<()> {
-        let told = match self.twice(rehearse, state) {
+        let socket = &mut self.socket;
+        let mut at = |stage| wire::write(socket, &Word::At(stage), &[]);
+        let told = match (Walk { codes: &self.codes, at: &mut at }).twice(rehearse, state) {
             Ok(told) => Word::Rehearsed(told),
             Err(Stop::Fault(fault)) => Word::Faulted(fault),
-            Err(Stop::Socket(error)) => return Err(error),
+            Err(Stop::Said(error)) => return Err(error),
         };
         self.say(&told)
     }
-
-    /// The whole way, a second time for what differs from run to run, and back.
-    fn twice(&mut self, rehearse: &Rehearse, state: &[u8]) -> Result<Told, Stop> {
-        let (bytes, took) = self.once(rehearse, state)?;
-        let (again, _) = self.once(rehearse, state)?;
-        let (back, back_fails) = match &rehearse.back {
-            None => (Back::None, None),
-            Some(hops) => {
-                self.at(Stage::Back)?;
-                match self.back(hops, &bytes, rehearse.state_bytes_max) {
-                    Ok(found) if found == state => (Back::Exact, None),
-                    Ok(_) => (Back::Lossy, None),
-                    Err(fault) => (Back::Lossy, Some(ended(&fault))),
-                }
-            }
-        };
-        let migrate_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        Ok(Told { migrate_us, bytes: bytes.len(), same: bytes == again, back, back_fails })
-    }
-
-    fn back(&self, hops: &[Hop], new: &[u8], bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        hops.iter().try_fold(new.to_vec(), |at, hop| hop.step(&at, bytes_max, &mut Quiet(&self.codes)))
-    }
-
-    fn once(&mut self, rehearse: &Rehearse, state: &[u8]) -> Result<(Vec<u8>, Duration), Stop> {
-        let new = code(&self.codes, &rehearse.to)?;
-        let began = Instant::now();
-        let made: Box<dyn Behaviour> = match rehearse.args {
-            Some(shape) => {
-                self.at(Stage::Init)?;
-                new.create(Body { shape, bytes: state })?
-            }
-            None => {
-                let way = Way {
-                    from_schema: rehearse.from_schema,
-                    hops: &rehearse.ladder,
-                    to: rehearse.to.digest,
-                    bytes_max: rehearse.state_bytes_max,
-                };
-                let mut telling = Telling { socket: &mut self.socket, codes: &self.codes, failed: None };
-                let walked = way.walk(state, &new, &mut telling);
-                if let Some(error) = telling.failed {
-                    return Err(Stop::Socket(error));
-                }
-                walked?.0
-            }
-        };
-        let took = began.elapsed();
-        self.at(Stage::Encode)?;
-        let bytes = made.save(rehearse.state_bytes_max)?;
-        self.at(Stage::Drop)?;
-        drop(made);
-        Ok((bytes, took))
-    }
-
-    fn at(&mut self, stage: Stage) -> Result<(), Stop> {
-        self.say(&Word::At(stage)).map_err(Stop::Socket)
-    }
-}
-
-/// Why a rehearsal ends early.
-enum Stop {
-    Fault(Fault),
-    Socket(io::Error),
-}
-
-impl From<Fault> for Stop {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
-}
-
-fn code(codes: &BTreeMap<Digest, Arc<dyn Provider>>, release: &ReleaseRef) -> Result<Arc<dyn Provider>, Fault> {
-    let missing = || Fault::new(FaultKind::Schema, format!("{release} is not loaded"));
-    codes.get(&release.digest).cloned().ok_or_else(missing)
-}
-
-/// Says what is entered.
-struct Telling<'a> {
-    socket: &'a mut UnixStream,
-    codes: &'a BTreeMap<Digest, Arc<dyn Provider>>,
-    failed: Option<io::Error>,
-}
-
-impl Codes for Telling<'_> {
-    fn code(&self, release: &ReleaseRef) -> Result<Arc<dyn Provider>, Fault> {
-        code(self.codes, release)
-    }
-
-    fn enters(&mut self, climb: Climb, _: &Arc<dyn Provider>) {
-        let stage = if climb == Climb::Up { Stage::Migrate } else { Stage::Downgrade };
-        self.failed = self.failed.take().or(wire::write(self.socket, &Word::At(stage), &[]).err());
-    }
-}
-
-/// Says nothing: it was said already.
-struct Quiet<'a>(&'a BTreeMap<Digest, Arc<dyn Provider>>);
-
-impl Codes for Quiet<'_> {
-    fn code(&self, release: &ReleaseRef) -> Result<Arc<dyn Provider>, Fault> {
-        code(self.0, release)
-    }
-
-    fn enters(&mut self, _: Climb, _: &Arc<dyn Provider>) {}
 }

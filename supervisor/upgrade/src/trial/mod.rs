@@ -10,13 +10,19 @@
 //! * `program`: which program it runs, and [`trial_hook`], by which a program says that it can be its own
 //! * `process`: the host's side of one process
 //! * `rehearsals`: all rehearsals of one upgrade, in as few processes as can be
+//! * `walk`: what a rehearsal does, wherever the code runs
+//! * `alone`: the same for programs, which run in processes of their own
 
+mod alone;
 mod child;
 mod process;
 mod program;
 mod rehearsals;
+mod walk;
 mod wire;
 
+pub(crate) use alone::Alone;
+pub use alone::Tried;
 pub(crate) use process::Going;
 pub use program::{NoProgram, TrialProgram, trial_hook};
 pub use rehearsals::Lent;
@@ -203,7 +209,9 @@ impl TrialError {
             }
             Self::GivenUp(_) => "mend the version; to try those who were not: upgrade fewer actors at once",
             Self::Refused(refused) => &refused.hint,
-            Self::Babbled(_) => "the code writes to its standard input: it must not",
+            Self::Babbled(_) => {
+                "the code writes to its standard input, which it must not; or, of a program, look at docs/modules.md"
+            }
             Self::CalledOff => "apply the plan again when it suits",
             Self::Crashed(Crash { how: How::Hung(_), .. }) => {
                 "mend what does not end, or allow a longer --trial-timeout"

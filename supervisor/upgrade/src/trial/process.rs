@@ -33,7 +33,7 @@ pub(crate) type Going = Rc<dyn Fn() -> bool>;
 /// Nobody does.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody wants to know any more")]
-struct CalledOff;
+pub(super) struct CalledOff;
 
 /// A trial process; killed when this is dropped.
 pub(super) struct Process {
@@ -303,7 +303,7 @@ const ABORT_LINES_MAX: usize = 4;
 const ASIDE: &str = "note: run with `RUST_BACKTRACE";
 
 /// The last line that says something.
-fn last_line(output: &str) -> Option<String> {
+pub(super) fn last_line(output: &str) -> Option<String> {
     let line = output.lines().map(str::trim).rfind(|line| !line.is_empty() && !line.starts_with(ASIDE))?;
     Some(line.chars().filter(|c| !c.is_control()).take(200).collect())
 }

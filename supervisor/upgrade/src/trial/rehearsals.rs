@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use teneral_contract::Digest;
 use teneral_loader::{Policy, Release};
+use teneral_runtime::ports::Fault;
 
 /// After so many processes died, no more is started for this upgrade: the code is as it is.
-const CRASHES_MAX: usize = 8;
+pub(super) const CRASHES_MAX: usize = 8;
 
 /// A checked library, for another process.
 #[derive(Debug, Clone)]
@@ -29,6 +30,16 @@ pub(crate) struct Rehearsal<'a> {
     pub(crate) needs: Vec<Arc<Lent>>,
     pub(crate) order: Rehearse,
     pub(crate) state: &'a [u8],
+}
+
+/// What the code's own failure is, by what it was doing.
+pub(super) fn by_stage(stage: Stage, fault: Fault) -> UpgradeError {
+    match stage {
+        Stage::Start | Stage::Load | Stage::Migrate | Stage::Drop => UpgradeError::Migrate(fault),
+        Stage::Init => UpgradeError::Reset(fault),
+        Stage::Downgrade | Stage::Back => UpgradeError::Downgrade(fault),
+        Stage::Encode => UpgradeError::Save(fault),
+    }
 }
 
 /// See the module.
@@ -78,12 +89,7 @@ impl Rehearsals {
             Answer::Refused(refused) => Err(UpgradeError::Trial(TrialError::Refused(refused))),
             Answer::Faulted(stage, fault) => {
                 self.output = self.at_work.as_ref().map(|work| work.process.output()).unwrap_or_default();
-                Err(match stage {
-                    Stage::Start | Stage::Load | Stage::Migrate | Stage::Drop => UpgradeError::Migrate(fault),
-                    Stage::Init => UpgradeError::Reset(fault),
-                    Stage::Downgrade | Stage::Back => UpgradeError::Downgrade(fault),
-                    Stage::Encode => UpgradeError::Save(fault),
-                })
+                Err(by_stage(stage, fault))
             }
         }
     }
