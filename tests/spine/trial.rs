@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use teneral::runtime::{EventStream, Generation, Seen, What};
 use teneral::store::{Entry, StepResult};
 use teneral::upgrade::{
-    ActorReport, Back, Lossy, Outcome, Step, TrialOutcome, TrialProgram, TrialRemains, Trials, Unstable,
+    ActorReport, Back, Lossy, Outcome, Phase, Step, TrialOutcome, TrialProgram, TrialRemains, Trials, Unstable,
 };
-use teneral::{ActorRef, Report, UpgradeOptions};
-use villain_api::{At, Conspire, Count, Grow, How, Misdeed, Start};
+use teneral::{ActorRef, Probation, Report, UpgradeOptions, Watch, WayBack};
+use villain_api::{Act, At, Conspire, Count, Grow, How, Misdeed, Start};
 
 pub(super) const CHILDREN: &[Child] = &[("trial-environment", a_host_with_an_environment)];
 
@@ -55,6 +55,7 @@ pub(super) fn tests() -> Vec<Test> {
         test(a_trial_process_that_leaves_its_group_is_ended_all_the_same),
         test(who_runs_a_quarantined_version_goes_back_from_it_through_a_trial),
         test(a_plan_that_is_rehearsed_says_what_the_pause_and_the_way_back_will_be),
+        test(a_way_down_that_is_known_to_fail_is_not_taken_by_itself_whatever_loss_was_accepted),
         test(without_a_program_for_the_trial_nothing_is_upgraded_and_the_hint_says_what_is_missing),
     ]);
     tests
@@ -260,6 +261,29 @@ fn f18_a_pause_that_would_be_too_long_is_refused_before_it_begins() {
     let report = stage.upgrade(rehearsed());
     let told = only(&report).trial.clone().unwrap_or_else(|| panic!("{report}"));
     assert!(told.state_bytes > 8 << 20 && told.pause_us == told.copy_us + told.migrate_us, "{told:?}");
+}
+
+fn a_way_down_that_is_known_to_fail_is_not_taken_by_itself_whatever_loss_was_accepted() {
+    for how in [How::Panic, How::Fail] {
+        let stage = Stage::with(plan(At::Downgrade, how));
+        let watch = Watch::new(Duration::from_secs(86_400));
+        let options = UpgradeOptions { probation: Probation::Watch(watch), lossy: Lossy::Accept, ..rehearsed() };
+        let planned = stage.house.block_on(stage.house.system.plan("villain/v", "2.0.0", options)).expect("it can be");
+        let said = stage.house.block_on(stage.house.system.rehearse(planned)).expect("it is tried").to_string();
+        assert!(said.contains("; if it fails, it stays until somebody decides: "), "{said}");
+        assert!(said.contains("for 1.0.0, which fails, as rehearsed\n"), "{said}");
+        let report = stage.upgrade(options);
+        assert_eq!(only(&report).outcome, Outcome::Committed, "{report}");
+        for _ in 0..30 {
+            stage.house.block_on(stage.villain.tell(Act { how: How::Fail })).expect("accepted");
+        }
+        let on = || stage.house.system.probation_of("villain/v").expect("an address").expect("it is on probation");
+        until("it is judged", || on().phase != Phase::Watching);
+        assert!(matches!(on().phase, Phase::Sick { .. }), "{:?}", on());
+        assert_eq!((on().ways, on().automatic), (vec![WayBack::Downgrade, WayBack::Restore], None));
+        assert_eq!(stage.villain.info().version.major, 2);
+        stage.count();
+    }
 }
 
 // ---- the process

@@ -2,10 +2,9 @@
 //! and where the point of no return lies.
 
 use crate::plan::{Direction, Move, Plan};
-use crate::probation::{Down, Rollback, Watch, WayBack};
+use crate::probation::{Down, Rollback, Seen, Watch, WayBack};
 use crate::report::TrialOutcome;
 use crate::request::{Lossy, StateMode};
-use crate::trial::Back;
 use semver::Version;
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +18,9 @@ struct Group<'p> {
     ways: &'p [WayBack],
     no_replay: Option<&'p str>,
     /// What the way down does, as far as it was rehearsed.
-    down: Option<Back>,
+    seen: Option<Seen>,
+    /// What the host makes of that.
+    down: Down,
     /// How one comes back from there by another upgrade; nothing where one does not.
     back: Option<&'static str>,
 }
@@ -44,19 +45,21 @@ fn group<'p>(plan: &'p Plan, moved: &'p Move) -> Option<Group<'p>> {
         let mut others = others.clone();
         others.find_map(|other| plan.rehearsed().iter().find(|trialled| trialled.actor == other.addr))
     };
-    let down = match own.or_else(sample).map(|trialled| &trialled.outcome) {
+    let rehearsed = match own.or_else(sample).map(|trialled| &trialled.outcome) {
         Some(TrialOutcome::Failed(_)) => return None,
-        Some(TrialOutcome::Passed(rehearsed)) => Some(rehearsed.back),
+        Some(TrialOutcome::Passed(rehearsed)) => Some(rehearsed),
         Some(TrialOutcome::Linked) | None => None,
     };
+    let (seen, down) = (rehearsed.and_then(Seen::of), Down::shown(rehearsed, plan.options().lossy));
     let back = moved.back.as_ref().filter(|_| plan.options().state == StateMode::Migrate);
     let back = back.map(|_| if moved.direction == Direction::Upgrade { " (downgrade)" } else { "" });
     let (from, to, direction) = (&moved.from.version, &moved.to.version, moved.direction);
-    Some(Group { from, to, direction, ways: &moved.after, no_replay: moved.no_replay.as_deref(), down, back })
+    let (ways, no_replay) = (moved.after.as_slice(), moved.no_replay.as_deref());
+    Some(Group { from, to, direction, ways, no_replay, seen, down, back })
 }
 
 fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Result {
-    let Group { from, to, direction, ways, no_replay, down, back } = group;
+    let Group { from, to, direction, ways, no_replay, seen, down, back } = group;
     let options = plan.options();
     let then = match back {
         Some(how) => format!("back only by an upgrade to {from}{how}"),
@@ -64,10 +67,6 @@ fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Resu
     };
     let Some(watch) = options.probation.watch() else {
         return writeln!(f, "point of no return: the commit; from then on {then}");
-    };
-    let known = match (down, options.lossy) {
-        (Some(Back::Exact), _) | (_, Lossy::Accept) => Down::KeepsAll,
-        _ => Down::Unknown,
     };
     let messages = match watch.messages {
         0 => String::new(),
@@ -77,7 +76,7 @@ fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Resu
         f,
         "after the commit {to} is on probation beside {from} for {}{messages}; {}",
         Time(watch.time),
-        fails(&watch, ways, known)
+        fails(&watch, ways, *down)
     )?;
     if let Some(why) = no_replay {
         writeln!(f, "  no replay: {why}")?;
@@ -92,12 +91,14 @@ fn said(f: &mut fmt::Formatter<'_>, plan: &Plan, group: &Group<'_>) -> fmt::Resu
                     watch.keep_messages,
                     Bytes(watch.keep_bytes)
                 )?;
-                writeln!(f, "  past that{}: {}", soon(&watch), past(&watch, ways, known))?;
+                writeln!(f, "  past that{}: {}", soon(&watch), past(&watch, ways, *down))?;
             }
             WayBack::Downgrade => {
-                let state = match (down, options.lossy) {
-                    (Some(Back::Exact), _) => "gives back the very state that was there, as rehearsed",
-                    (Some(Back::Lossy), _) => "loses something, as rehearsed and accepted",
+                let state = match (seen, options.lossy) {
+                    (Some(Seen::Exact), _) => "gives back the very state that was there, as rehearsed",
+                    (Some(Seen::Fails), _) => "fails, as rehearsed",
+                    (Some(Seen::Lossy), Lossy::Accept) => "loses something, as rehearsed and accepted",
+                    (Some(Seen::Lossy), Lossy::Refuse) => "loses something, as rehearsed",
                     (_, Lossy::Accept) => "is not rehearsed, and may lose something, as accepted",
                     (_, Lossy::Refuse) => "is not rehearsed, and may lose something",
                 };

@@ -203,15 +203,10 @@ impl Conductor {
     fn down(&self, number: usize, moves: &[Move]) -> Down {
         let way = |number: usize| (moves[number].from.digest, moves[number].to.digest);
         let of_sample = || self.rehearsed.iter().filter(|(other, _)| way(**other) == way(number));
-        let mut seen = match self.rehearsed.get(&number) {
-            Some(own) => vec![own.back],
-            None => of_sample().map(|(_, rehearsed)| rehearsed.back).collect(),
-        };
-        seen.dedup();
-        match seen.as_slice() {
-            [Back::Exact] => Down::KeepsAll,
-            _ if self.plan.options.lossy == Lossy::Accept => Down::KeepsAll,
-            _ => Down::Unknown,
+        let lossy = self.plan.options.lossy;
+        match self.rehearsed.get(&number) {
+            Some(own) => Down::shown([own], lossy),
+            None => Down::shown(of_sample().map(|(_, rehearsed)| rehearsed), lossy),
         }
     }
 

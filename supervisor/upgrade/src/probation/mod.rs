@@ -22,7 +22,7 @@ pub use error::BackError;
 pub use held::Held;
 pub use judge::Sick;
 pub use owed::Owed;
-pub(crate) use policy::{Bounds, no_replay, ways, ways_of};
+pub(crate) use policy::{Bounds, Seen, no_replay, ways, ways_of};
 pub use policy::{Down, Probation, Rollback, Watch, WayBack};
 pub(crate) use watch::start;
 pub use written::TakenBack;

@@ -1,7 +1,8 @@
 //! How long a version is on probation, what counts as failing it, and what becomes of the actor then.
 
 use crate::plan::Move;
-use crate::request::{Options, PathlessPolicy};
+use crate::request::{Lossy, Options, PathlessPolicy};
+use crate::trial::{Back, Rehearsed};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::Arc;
@@ -160,10 +161,46 @@ impl Rollback {
 /// What the way down is known to do with the state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Down {
-    /// It gives back the state that was there, as its rehearsal has shown; or it was accepted that it does not.
+    /// It gives back the state that was there, as its rehearsal has shown; or it was accepted that it gives another.
     KeepsAll,
-    /// It may lose something: nobody has seen it.
+    /// It may lose something: nobody has seen it, or it was seen to fail.
     Unknown,
+}
+
+impl Down {
+    /// What rehearsals have shown of it. A loss can be accepted; a way that fails is none, whatever was accepted.
+    pub(crate) fn shown<'r>(rehearsed: impl IntoIterator<Item = &'r Rehearsed>, lossy: Lossy) -> Self {
+        let seen: Vec<Seen> = rehearsed.into_iter().filter_map(Seen::of).collect();
+        let exact = !seen.is_empty() && seen.iter().all(|seen| *seen == Seen::Exact);
+        match lossy {
+            _ if exact => Self::KeepsAll,
+            Lossy::Accept if !seen.contains(&Seen::Fails) => Self::KeepsAll,
+            Lossy::Accept | Lossy::Refuse => Self::Unknown,
+        }
+    }
+}
+
+/// What a rehearsal has shown of the way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Seen {
+    /// It gives back the very state that was there.
+    Exact,
+    /// It gives another one.
+    Lossy,
+    /// It gives none at all: it failed or panicked.
+    Fails,
+}
+
+impl Seen {
+    /// `None`: it was not rehearsed.
+    pub(crate) fn of(rehearsed: &Rehearsed) -> Option<Self> {
+        match (rehearsed.back, &rehearsed.back_fails) {
+            (_, Some(_)) => Some(Self::Fails),
+            (Back::Exact, None) => Some(Self::Exact),
+            (Back::Lossy, None) => Some(Self::Lossy),
+            (Back::None, None) => None,
+        }
+    }
 }
 
 /// The ways back after a move's commit, the best first.
