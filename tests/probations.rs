@@ -13,6 +13,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(i9_one_sees_who_is_on_probation_for_which_upgrade_how_long_yet_and_which_version_is_the_default),
         test(i11_the_instance_before_keeps_its_library_and_its_artifact_while_somebody_may_go_back_to_it),
         test(u44_who_was_on_probation_comes_back_on_the_version_that_wrote_its_state_when_its_host_is_killed),
+        test(who_had_committed_when_the_host_was_killed_in_the_middle_of_an_upgrade_comes_back_on_the_new_version),
         test(who_went_back_by_hand_after_the_host_had_ended_is_not_told_to_make_it_final),
         test(u44_what_is_final_outlives_the_host_and_a_probation_does_not),
         test(u44_who_was_being_taken_back_when_the_host_was_killed_is_where_it_was_and_no_slip_undoes_it),
@@ -186,6 +187,32 @@ fn u44_who_was_on_probation_comes_back_on_the_version_that_wrote_its_state_when_
     assert_eq!(over(&served, &id)["how"], "finalised");
     served.says(&["actor", "start", "probe/b", START]);
     assert_eq!(runs(&served, "probe/b"), json!(["2.0.0", "2.0.0", "2.0.0"]));
+}
+
+fn who_had_committed_when_the_host_was_killed_in_the_middle_of_an_upgrade_comes_back_on_the_new_version() {
+    let served = probing();
+    let hold = served.desk.path().join("go-on");
+    let trap = json!({ "trap": { "step": "migrate", "how": format!("hang {}", hold.display()) } }).to_string();
+    served.says(&["actor", "start", "probe/b", &trap, "--version", "1.0.0"]);
+    let order = ["upgrade", "apply", "probe", "--to", "2.0.0", "--trial", "skip", "--probation", "1h"];
+    let mut asking = served.command(&[&order[..], &PATIENT].concat());
+    let mut asking = asking.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
+    until("the second one is at work", || hold.with_extension("reached").exists());
+    let on_2 = json!(["2.0.0", "2.0.0", null]);
+    until("it is written down of the first one", || runs(&served, "probe/a") == on_2);
+    let id = served.json(&["upgrade", "status"])["id"].as_str().expect("an id").to_owned();
+    let served = Served::at(served.kill(), &[]);
+    asking.wait().expect("it ends with its host");
+    assert_eq!([runs(&served, "probe/a"), runs(&served, "probe/b")], [on_2, json!(["1.0.0", "1.0.0", null])]);
+    let view = served.json(&["upgrade", "status", &id]);
+    assert_eq!(view["status"], "cut off", "{view:#}");
+    let ends = view["probation"]["over"].as_array().expect("a list");
+    assert_eq!((ends.len(), &ends[0]["actor"], &ends[0]["how"]), (1, &json!("probe/a"), &json!("host_ended")));
+    assert_eq!(served.json(&["upgrade", "log"])[0]["probation"], json!({ "host_ended": 1 }));
+    let said = served.says(&["upgrade", "status", &id]);
+    assert!(said.contains("\nprobe/a: its probation ended with the host\n  final:  teneral "), "{said}");
+    assert_eq!(served.json(&["upgrade", "finalise", &id])["actors"], json!(["probe/a"]), "who was moved, and no other");
+    assert_eq!(runs(&served, "probe/a"), json!(["2.0.0", "2.0.0", "2.0.0"]));
 }
 
 fn who_went_back_by_hand_after_the_host_had_ended_is_not_told_to_make_it_final() {

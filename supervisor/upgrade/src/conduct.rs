@@ -48,8 +48,8 @@ pub(crate) struct Conductor {
     dropping: HashMap<usize, (Instant, Arc<Probe>)>,
     probes: HashMap<usize, Arc<Probe>>,
     pub(crate) owed: Vec<StepDone>,
-    /// Who went back after a commit, and is not written down yet.
-    back: Vec<ActorReport>,
+    /// Who has committed, and is not written down yet.
+    moved: Vec<ActorReport>,
     /// What their rehearsals told of the moves.
     pub(crate) rehearsed: HashMap<usize, Rehearsed>,
 }
@@ -69,7 +69,7 @@ impl Conductor {
             dropping: HashMap::new(),
             probes: HashMap::new(),
             owed: Vec::new(),
-            back: Vec::new(),
+            moved: Vec::new(),
             rehearsed: HashMap::new(),
         }
     }
@@ -90,7 +90,7 @@ impl Conductor {
         // What is being dropped is nobody's news but a hang is: the runtime's own watchdog does not see these threads.
         while self.settled.iter().any(Option::is_none) || !self.dropping.is_empty() {
             self.listen(&events, &mut lanes);
-            self.write_back();
+            self.write_moved();
             self.write_steps();
         }
         self.report(over)
@@ -213,8 +213,8 @@ impl Conductor {
         if let Some(event) = report.event().filter(|_| self.settled[number].is_none()) {
             self.inner.runtime.event_sink().emit(event);
         }
-        if self.plan.rolls_back.is_some() && self.settled[number].is_none() && report.outcome == Outcome::Committed {
-            self.back.push(report.clone());
+        if self.settled[number].is_none() && report.outcome == Outcome::Committed {
+            self.moved.push(report.clone());
         }
         self.settled[number].get_or_insert(report);
     }
@@ -277,11 +277,15 @@ impl Conductor {
         }
     }
 
-    /// Writes down who is back: the host may end before the others are.
-    fn write_back(&mut self) {
-        let Some(of) = self.plan.rolls_back.as_ref().filter(|_| !self.back.is_empty()) else { return };
+    /// Writes down who is there, or back: the host may end before the others are.
+    fn write_moved(&mut self) {
+        let moved = std::mem::take(&mut self.moved);
+        if moved.is_empty() {
+            return;
+        }
+        let Some(of) = &self.plan.rolls_back else { return self.inner.moved(&self.shared.id, &moved) };
         let upgrades = Upgrades::of(Arc::clone(&self.inner));
-        let told = upgrades.are_back(of, (&self.shared.id, &self.plan.why), &std::mem::take(&mut self.back));
+        let told = upgrades.are_back(of, (&self.shared.id, &self.plan.why), &moved);
         if self.settled.iter().all(Option::is_some) {
             self.shared.last_words.lock().extend(told);
         } else {
@@ -300,9 +304,6 @@ impl Conductor {
             actors.retain(|report| report.outcome.failure().is_none());
         }
         let rolls_back = self.plan.rolls_back.is_some();
-        if !rolls_back {
-            self.inner.moved(&self.shared.id, &actors);
-        }
         let journal = self.journal.end(&actors, &self.plan, self.shared.unix_us());
         // Whoever hears of its end finds it over; of a way back it is not, before its actors are let go.
         drop((self.claim, over));

@@ -48,7 +48,7 @@ mod waiting;
 pub use error::{CODES, Refused, UpgradeError, chain};
 pub use plan::{Direction, Hop, Move, Pathless, Plan, REQUEST_BYTES_MAX, ReleaseRef, Unchanged, plan};
 pub use probation::{
-    BackError, Down, Held, OnProbation, Owed, Phase, Probation, Rollback, TakenBack, Turns, Watch, WayBack,
+    BackError, Down, Held, OnProbation, Owed, Phase, Probation, Rollback, TakenBack, Turns, Watch, WayBack, moved_by,
 };
 pub use rehearse::TrialConfig;
 pub use report::{ActorReport, Failure, Outcome, Record, Report, TrialOutcome, Trialled, WentBack};

@@ -59,8 +59,8 @@ pub struct Upgrades {
 /// Who keeps what came of upgrades, and of versions that are final. Called on threads of upgrades; may block on the
 /// disk.
 pub trait Outcomes: Send + Sync {
-    /// Actors were moved: before anybody is told that the upgrade has ended. Of those that are taken back together each
-    /// is told of as soon as it is back.
+    /// Actors were moved: of each it is said as soon as it is there, or back, before anybody is told that the upgrade
+    /// has ended.
     fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]);
     /// A version is what new actors of its kind get.
     ///

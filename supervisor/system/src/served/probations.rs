@@ -10,12 +10,12 @@ use axum::extract::{Path, State};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use semver::Version;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{DOWN_NAMED_MAX, Finalise, Finalised, ProbationEnd, ProbationView, RollBack};
-use teneral_store::{End, Entry, Move, ProbationOver, Term, UpgradeId};
-use teneral_upgrade::{BackError, OnProbation, Outcome, Owed, Report, TakenBack, UpgradeError};
+use teneral_store::{Entry, Move, ProbationOver, Term, UpgradeId};
+use teneral_upgrade::{BackError, OnProbation, Owed, Report, TakenBack, UpgradeError, moved_by};
 
 pub(super) fn routes() -> Router<System> {
     Router::new()
@@ -64,7 +64,8 @@ impl Looked {
 pub(super) struct Written<'a> {
     pub(super) term: Option<Term>,
     pub(super) moves: &'a [Move],
-    pub(super) end: Option<&'a End>,
+    /// Who was moved.
+    pub(super) moved: BTreeSet<Addr>,
     pub(super) ends: Vec<ProbationOver>,
 }
 
@@ -75,7 +76,7 @@ impl<'a> Written<'a> {
         Self {
             term: Entry::begin_of(journal).and_then(|begin| begin.probation),
             moves: Entry::begin_of(journal).map_or(&[], |begin| begin.moves.as_slice()),
-            end: Entry::end_of(journal),
+            moved: moved_by(journal),
             ends: journal.iter().filter_map(over).collect(),
         }
     }
@@ -86,7 +87,7 @@ pub(super) fn view(
     system: &System,
     id: &UpgradeId,
     Looked { on, owed }: Looked,
-    Written { term, moves, end, ends }: Written<'_>,
+    Written { term, moves, moved, ends }: Written<'_>,
 ) -> Result<Option<ProbationView>, SystemError> {
     let mut over: BTreeMap<Addr, ProbationEnd> = BTreeMap::new();
     // An end that could not be written yet is one.
@@ -103,7 +104,7 @@ pub(super) fn view(
         }
     }
     if term.is_some_and(|term| term.boot != system.runtime().epoch()) {
-        let left: Vec<&Addr> = committed(end).filter(|actor| !over.contains_key(actor)).collect();
+        let left: Vec<&Addr> = moved.iter().filter(|actor| !over.contains_key(actor)).collect();
         if !left.is_empty() {
             let (upgrades, taken) = (&system.inner.upgrades, system.inner.upgrades.taken_back(id)?);
             for actor in left {
@@ -147,11 +148,6 @@ fn outlived(actor: &Addr, taken: Option<&TakenBack>, elsewhere: Option<Version>)
             ProbationEnd { actor, how: "host_ended".to_owned(), at: None, why: why.to_owned(), by }
         }
     }
-}
-
-fn committed(end: Option<&End>) -> impl Iterator<Item = &Addr> {
-    let ends = end.into_iter().flat_map(|end| &end.actors);
-    ends.filter(|actor| actor.outcome == Outcome::Committed.name()).map(|actor| &actor.addr)
 }
 
 async fn finalise(

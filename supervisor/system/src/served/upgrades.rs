@@ -12,11 +12,12 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{Apply, Page, Upgrade, UpgradeSummary, UpgradeView};
 use teneral_store::{Begin, Entry, Logged, Store, StoreError, UpgradeId};
-use teneral_upgrade::{Outcome, Plan, Report, UpgradeError};
+use teneral_upgrade::{Outcome, Plan, Report, UpgradeError, moved_by};
 
 /// Upgrades on a page where the caller does not say, and at most.
 const PAGE: (usize, usize) = (50, 500);
@@ -90,7 +91,7 @@ fn summary(
             Written {
                 term: begin.probation,
                 moves: &begin.moves,
-                end: if let Entry::End(end) = &last { Some(end) } else { None },
+                moved: moved(system, &id, &last, running)?,
                 ends: system.store().probation_ends(&id)?,
             },
         )?
@@ -101,6 +102,15 @@ fn summary(
     let Begin { at_unix_us, who, why, request, rolls_back, moves, .. } = begin;
     let (at, actors) = (moment(at_unix_us), moves.len());
     Ok(UpgradeSummary { id, status, at, who, why, request, to, actors, outcomes, rolls_back, probation })
+}
+
+/// Who was moved by an upgrade that is over: of one that was cut off its steps tell, of which there are many.
+fn moved(system: &System, id: &UpgradeId, last: &Entry, running: &[UpgradeId]) -> Result<BTreeSet<Addr>, SystemError> {
+    match last {
+        Entry::End(_) => Ok(moved_by(std::slice::from_ref(last))),
+        _ if running.contains(id) => Ok(BTreeSet::new()),
+        _ => Ok(moved_by(&system.journal(id)?)),
+    }
 }
 
 async fn upgrade(State(system): State<System>, Path(id): Path<String>) -> Answer<UpgradeView> {

@@ -1,8 +1,8 @@
 //! Probations that end well: who is final, and what new actors of the kind get then.
 
-use super::{BackError, Entry, Over};
+use super::{BackError, Entry, Over, moved_by};
 use crate::error::UpgradeError;
-use crate::report::{Failure, Outcome};
+use crate::report::Failure;
 use crate::upgrades::Upgrades;
 use std::collections::BTreeMap;
 use teneral_contract::Addr;
@@ -82,13 +82,10 @@ impl Upgrades {
 
 /// The kinds that an upgrade has moved, each with a move to the highest version.
 fn moved_to(journal: &[Journaled]) -> BTreeMap<&str, &Move> {
-    let (begin, end) = (Journaled::begin_of(journal), Journaled::end_of(journal));
-    let committed = |addr: &Addr| {
-        // A journal that could not be closed says nothing of anybody: who passed was moved.
-        end.is_none_or(|end| {
-            end.actors.iter().any(|actor| actor.addr == *addr && actor.outcome == Outcome::Committed.name())
-        })
-    };
+    let (begin, moved) = (Journaled::begin_of(journal), moved_by(journal));
+    // A journal that could not be written says nothing of anybody: who passed was moved.
+    let unwritten = moved.is_empty() && Journaled::end_of(journal).is_none();
+    let committed = |addr: &Addr| unwritten || moved.contains(addr);
     let mut to = BTreeMap::new();
     for moved in begin.iter().flat_map(|begin| &begin.moves).filter(|moved| committed(&moved.addr)) {
         let highest = to.entry(moved.addr.kind()).or_insert(moved);

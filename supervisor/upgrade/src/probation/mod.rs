@@ -25,7 +25,7 @@ pub use owed::Owed;
 pub(crate) use policy::{Bounds, Seen, no_replay, ways, ways_of};
 pub use policy::{Down, Probation, Rollback, Watch, WayBack};
 pub(crate) use watch::start;
-pub use written::TakenBack;
+pub use written::{TakenBack, moved_by};
 
 use crate::plan::{Move, ReleaseRef};
 use crate::report::Failure;

@@ -6,9 +6,9 @@ use crate::report::Outcome;
 use crate::step::Step;
 use crate::upgrades::Upgrades;
 use semver::Version;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use teneral_contract::Addr;
-use teneral_store::{Entry, Move, StepResult, StoreError, UpgradeId};
+use teneral_store::{Entry, Move, StepDone, StepResult, StoreError, UpgradeId};
 
 /// Somebody's way back after a commit, as its journal tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,12 +50,11 @@ impl Upgrades {
     pub(super) fn committed(&self, id: &UpgradeId) -> Result<Vec<Addr>, UpgradeError> {
         let refused = |why: String| UpgradeError::Back(BackError::Probation(why));
         let journal = self.inner.store.journal(id).map_err(unread)?;
-        let (Some(begin), Some(end)) = (Entry::begin_of(&journal), Entry::end_of(&journal)) else {
-            return Err(refused(format!("there is no upgrade {id} that has ended")));
+        let Some(begin) = Entry::begin_of(&journal) else {
+            return Err(refused(format!("there is no upgrade {id}")));
         };
-        let committed = end.actors.iter().filter(|actor| actor.outcome == Outcome::Committed.name());
-        let moved = |addr: &Addr| begin.moves.iter().find(|moved| moved.addr == *addr);
-        let moves: Vec<&Move> = committed.filter_map(|actor| moved(&actor.addr)).collect();
+        let committed = moved_by(&journal);
+        let moves: Vec<&Move> = begin.moves.iter().filter(|moved| committed.contains(&moved.addr)).collect();
         if moves.is_empty() {
             return Err(refused(format!("{id} has moved nobody")));
         }
@@ -109,6 +108,24 @@ impl Upgrades {
     }
 }
 
+/// The actors that an upgrade has moved, as its journal tells: by its end, or by its steps where the host ended first.
+#[must_use]
+pub fn moved_by(journal: &[Entry]) -> BTreeSet<Addr> {
+    match Entry::end_of(journal) {
+        Some(end) => {
+            let committed = end.actors.iter().filter(|actor| actor.outcome == Outcome::Committed.name());
+            committed.map(|actor| actor.addr.clone()).collect()
+        }
+        None => journal.iter().filter_map(|entry| commit(entry)?.actor.clone()).collect(),
+    }
+}
+
+/// A commit that was done.
+fn commit(entry: &Entry) -> Option<&StepDone> {
+    let Entry::Step(step) = entry else { return None };
+    (step.step == Step::Commit.name() && step.result == StepResult::Done).then_some(step)
+}
+
 fn unread(error: StoreError) -> UpgradeError {
     UpgradeError::Journal(Box::new(error))
 }
@@ -116,7 +133,8 @@ fn unread(error: StoreError) -> UpgradeError {
 /// When an actor was put back, by a rollback's own journal: each step is there before the end is.
 fn went_back(journal: &[Entry], addr: &Addr) -> Option<u64> {
     journal.iter().find_map(|entry| match entry {
-        Entry::Step(step) if step.step == Step::Commit.name() && step.result == StepResult::Done => {
+        Entry::Step(_) => {
+            let step = commit(entry)?;
             (step.actor.as_ref() == Some(addr)).then_some(step.at_unix_us)
         }
         Entry::End(end) => {

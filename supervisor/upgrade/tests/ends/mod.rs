@@ -2,6 +2,7 @@
 
 use crate::common::{addr, manifest, version};
 use crate::house::*;
+use crate::probations::Opens;
 use crate::three;
 use parking_lot::Mutex;
 use semver::Version;
@@ -101,6 +102,31 @@ fn u44_who_is_taken_back_is_written_down_before_the_next_one_is_looked_at() {
         assert_eq!(*told.0.lock(), [addr("counter/a"), addr("counter/b")]);
         assert_eq!(house.store.rollbacks(&id).expect("the store reads"), [reports[0].id.clone()]);
     }
+}
+
+#[test]
+fn who_is_upgraded_is_written_down_while_the_next_one_is_still_on_its_way() {
+    let house = House::with(three());
+    let told = Told::default();
+    house.upgrades.tell_outcomes(told.clone());
+    house.start("a", "1.0.0", 5);
+    house.start("b", "1.0.0", 6);
+    let gate = Gate::new();
+    let hang = Arc::clone(&gate);
+    house.script("2.0.0").on(At::Restore, move |count| {
+        if count == 6 {
+            hang.enter();
+        }
+        Ok(())
+    });
+    let (upgrades, request) = (house.upgrades.clone(), house.request(&["a", "b"], "2.0.0"));
+    let up = std::thread::spawn(move || upgrades.upgrade(&request).expect("it begins"));
+    let opens = Opens(Arc::clone(&gate));
+    gate.await_entered();
+    until("the first one is written down", || *told.0.lock() == [addr("counter/a")]);
+    drop(opens);
+    assert!(up.join().expect("it ends").ok());
+    assert_eq!(*told.0.lock(), [addr("counter/a"), addr("counter/b")], "each once");
 }
 
 /// What was told, whether all that ever began was over, and how many had been said to have moved.
