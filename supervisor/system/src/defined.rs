@@ -374,8 +374,8 @@ impl System {
         }
     }
 
-    /// Writes down the versions that an upgrade has moved defined actors to. What cannot be written is said: the actor
-    /// would come back on the version before.
+    /// Writes down the versions that an upgrade has moved defined actors to. What cannot be written is to be written
+    /// later, when they may be elsewhere: the actor would come back on the version before.
     pub(crate) fn redefine(&self, actors: &[ActorReport]) -> Result<(), SystemError> {
         let moved = actors.iter().filter(|actor| actor.outcome == Outcome::Committed);
         let mut moved = moved.peekable();
@@ -388,8 +388,9 @@ impl System {
             let Now::Serving { version, generation } = &actor.now else { continue };
             let (version, generation) = match self.runtime().actor(&actor.actor).map(|running| running.info()) {
                 // Somebody has moved it on by now, or taken it back: what it runs stands, not what the report says.
-                Some(info) if info.generation.0 > *generation => (info.version, info.generation.0),
-                _ => (version.clone(), *generation),
+                Some(info) => (info.version, info.generation.0),
+                None if definition.generation > *generation => continue,
+                None => (version.clone(), *generation),
             };
             self.store().define(&Definition { version, generation, ..definition })?;
         }

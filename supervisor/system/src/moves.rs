@@ -192,12 +192,10 @@ impl System {
     }
 
     /// What happened stands, whether it could be written down or not.
-    pub(crate) fn redefine_or_warn(&self, upgrade: &UpgradeId, actors: &[ActorReport]) {
-        if let Err(error) = self.redefine(actors) {
-            let code = error.code();
-            tracing::error!(code, %error, %upgrade, "the new versions of defined actors were not stored");
-        }
+    pub(crate) fn were_moved(&self, actors: &[ActorReport]) -> Result<(), SystemError> {
+        let written = self.redefine(actors);
         self.settle_routes(actors.iter().map(|actor| actor.actor.kind()));
+        written
     }
 
     fn request(&self, wish: Wish) -> Result<Request, SystemError> {

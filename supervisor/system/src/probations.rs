@@ -13,10 +13,9 @@ use teneral_upgrade::{ActorReport, Held, OnProbation, Outcomes, PathlessPolicy, 
 pub(crate) struct Keeper(pub(crate) Weak<Inner>);
 
 impl Outcomes for Keeper {
-    fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]) {
-        if let Some(inner) = self.0.upgrade() {
-            System::of(inner).redefine_or_warn(upgrade, actors);
-        }
+    fn moved(&self, _: &UpgradeId, actors: &[ActorReport]) -> Result<(), Refused> {
+        let Some(inner) = self.0.upgrade() else { return Ok(()) };
+        System::of(inner).were_moved(actors).map_err(|error| refused(&error))
     }
 
     fn finalised(&self, kind: &str, version: &Version) -> Result<(), Refused> {
@@ -30,8 +29,12 @@ impl Outcomes for Keeper {
             }
             false => system.set_default(kind, &version.to_string()),
         });
-        set.map_err(|error| Refused { code: error.code().to_owned(), cause: chain(&error), hint: error.hint() })
+        set.map_err(|error| refused(&error))
     }
+}
+
+fn refused(error: &SystemError) -> Refused {
+    Refused { code: error.code().to_owned(), cause: chain(error), hint: error.hint() }
 }
 
 impl System {

@@ -283,7 +283,10 @@ impl Conductor {
         if moved.is_empty() {
             return;
         }
-        let Some(of) = &self.plan.rolls_back else { return self.inner.moved(&self.shared.id, &moved) };
+        let Some(of) = &self.plan.rolls_back else {
+            let id = &self.shared.id;
+            return self.inner.moved_or_owed((id, id), &moved);
+        };
         let upgrades = Upgrades::of(Arc::clone(&self.inner));
         let told = upgrades.are_back(of, (&self.shared.id, &self.plan.why), &moved);
         if self.settled.iter().all(Option::is_some) {
@@ -304,6 +307,7 @@ impl Conductor {
             actors.retain(|report| report.outcome.failure().is_none());
         }
         let rolls_back = self.plan.rolls_back.is_some();
+        let unkept = self.inner.probations.unkept(self.plan.rolls_back.as_ref().unwrap_or(&self.shared.id));
         let journal = self.journal.end(&actors, &self.plan, self.shared.unix_us());
         // Whoever hears of its end finds it over; of a way back it is not, before its actors are let go.
         drop((self.claim, over));
@@ -315,7 +319,7 @@ impl Conductor {
             who: self.plan.who,
             why: self.plan.why,
             actors,
-            warnings: self.plan.warnings,
+            warnings: self.plan.warnings.into_iter().chain(unkept).collect(),
             journal,
             threads_lost: self.shared.threads_lost.load(Ordering::Relaxed),
         }

@@ -61,7 +61,10 @@ pub struct Upgrades {
 pub trait Outcomes: Send + Sync {
     /// Actors were moved: of each it is said as soon as it is there, or back, before anybody is told that the upgrade
     /// has ended.
-    fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]);
+    ///
+    /// # Errors
+    /// [`Refused`]: it could not be kept. It is said again until it is.
+    fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]) -> Result<(), Refused>;
     /// A version is what new actors of its kind get.
     ///
     /// # Errors
@@ -289,6 +292,7 @@ impl Upgrades {
     /// Nobody is on probation any more: the host is being closed. Who was held goes on.
     pub fn close(&self) {
         self.inner.probations.close();
+        self.inner.keep_moved();
         self.inner.probations.write_ends();
     }
 
@@ -349,8 +353,8 @@ impl Inner {
     }
 
     /// Kept by the host.
-    pub(crate) fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]) {
-        self.outcomes.get().into_iter().for_each(|outcomes| outcomes.moved(upgrade, actors));
+    pub(crate) fn moved(&self, upgrade: &UpgradeId, actors: &[ActorReport]) -> Result<(), Refused> {
+        self.outcomes.get().map_or(Ok(()), |outcomes| outcomes.moved(upgrade, actors))
     }
 
     pub(crate) fn finalised(&self, kind: &str, version: &Version) -> Result<(), UpgradeError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_store::{Entry, UpgradeId};
 use teneral_upgrade::{
-    Downgrades, Lossy, OnProbation, Options, PathlessPolicy, Plan, StateMode, TrialRemains, Trials, Unstable,
+    Downgrades, Failure, Lossy, OnProbation, Options, PathlessPolicy, Plan, StateMode, TrialRemains, Trials, Unstable,
 };
 
 pub use super::modules::{ModuleOutput, ModuleView, OutputPart};
@@ -287,6 +287,10 @@ pub struct UpgradeView {
     pub rolls_back: Option<UpgradeId>,
     /// The probation of its actors, if it has one.
     pub probation: Option<ProbationView>,
+    /// Why the versions of actors that it has moved, or that were taken back from it, are not kept yet: a host that
+    /// ended now would bring them back on those before. It is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unkept: Option<Failure>,
     /// Its entries, oldest first.
     pub journal: Vec<Entry>,
 }

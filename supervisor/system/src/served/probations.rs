@@ -15,7 +15,7 @@ use teneral_contract::Addr;
 use teneral_control::api::ApiError;
 use teneral_control::api::wire::{DOWN_NAMED_MAX, Finalise, Finalised, ProbationEnd, ProbationView, RollBack};
 use teneral_store::{Entry, Move, ProbationOver, Term, UpgradeId};
-use teneral_upgrade::{BackError, OnProbation, Owed, Report, TakenBack, UpgradeError, moved_by};
+use teneral_upgrade::{BackError, Failure, OnProbation, Owed, Report, TakenBack, UpgradeError, moved_by};
 
 pub(super) fn routes() -> Router<System> {
     Router::new()
@@ -57,6 +57,11 @@ impl Looked {
     pub(super) fn at(system: &System, id: &UpgradeId) -> Self {
         let upgrades = &system.inner.upgrades;
         Self { on: upgrades.on_probation_for(id), owed: upgrades.owed(id) }
+    }
+
+    /// Why it is not kept yet where its actors are.
+    pub(super) fn unkept(&self) -> Option<Failure> {
+        self.owed.unkept.clone()
     }
 }
 

@@ -163,8 +163,9 @@ fn upgrade_view(system: &System, id: UpgradeId) -> Result<UpgradeView, SystemErr
     let journal = system.journal(&id)?;
     let ended = Entry::end_of(&journal).is_some();
     let rolls_back = Entry::begin_of(&journal).and_then(|begin| begin.rolls_back.clone());
+    let unkept = looked.unkept();
     let probation = probations::view(system, &id, looked, Written::of(&journal))?;
-    Ok(UpgradeView { id, status: status(ended, running), rolls_back, probation, journal })
+    Ok(UpgradeView { id, status: status(ended, running), rolls_back, probation, unkept, journal })
 }
 
 fn wish(system: &System, who: String, body: Upgrade) -> Wish {

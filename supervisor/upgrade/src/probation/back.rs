@@ -306,7 +306,7 @@ impl Upgrades {
         reports: &[ActorReport],
     ) -> Vec<(Events, What)> {
         let probations = &self.inner.probations;
-        self.inner.moved(by, reports);
+        self.inner.moved_or_owed((of, by), reports);
         probations.spoil(of);
         let committed = reports.iter().filter(|actor| actor.outcome == Outcome::Committed);
         let back = committed.filter_map(|actor| probations.take(&actor.actor, of)).collect();
@@ -326,12 +326,13 @@ impl Upgrades {
         told::begun(inner.runtime.event_sink(), &shared.id, &plan);
         let (reports, journal) = self.each_back(back, &plan.moves, journal);
         let record = journal.end(&reports, &plan, shared.unix_us());
+        let unkept = inner.probations.unkept(&back.of);
         let report = Report {
             id: shared.id.clone(),
             who: plan.who,
             why: plan.why,
             actors: reports,
-            warnings: plan.warnings,
+            warnings: plan.warnings.into_iter().chain(unkept).collect(),
             journal: record,
             threads_lost: self.threads_lost(),
         };

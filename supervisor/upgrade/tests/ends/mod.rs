@@ -8,12 +8,13 @@ use parking_lot::Mutex;
 use semver::Version;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use teneral_contract::{Addr, Fingerprint, Manifest};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{ActorOptions, Event, Observer, Start, StartArgs, What};
 use teneral_store::{EmbeddedStore, Entry, ProbationOver, Store, UpgradeId};
+use teneral_upgrade::report::Now;
 use teneral_upgrade::*;
 
 /// A day: nobody passes by time.
@@ -60,8 +61,9 @@ fn end(key: &str, how: &str) -> (String, String) {
 struct Told(Arc<Mutex<Vec<Addr>>>);
 
 impl Outcomes for Told {
-    fn moved(&self, _: &UpgradeId, actors: &[ActorReport]) {
+    fn moved(&self, _: &UpgradeId, actors: &[ActorReport]) -> Result<(), Refused> {
         self.0.lock().extend(actors.iter().map(|report| report.actor.clone()));
+        Ok(())
     }
 
     fn finalised(&self, _: &str, _: &Version) -> Result<(), Refused> {
@@ -127,6 +129,59 @@ fn who_is_upgraded_is_written_down_while_the_next_one_is_still_on_its_way() {
     drop(opens);
     assert!(up.join().expect("it ends").ok());
     assert_eq!(*told.0.lock(), [addr("counter/a"), addr("counter/b")], "each once");
+}
+
+/// Keeps nothing as long as it is told so.
+#[derive(Clone, Default)]
+struct Keeps {
+    refuses: Arc<AtomicBool>,
+    kept: Arc<Mutex<Vec<(Addr, Now)>>>,
+}
+
+impl Outcomes for Keeps {
+    fn moved(&self, _: &UpgradeId, actors: &[ActorReport]) -> Result<(), Refused> {
+        if self.refuses.load(Ordering::SeqCst) {
+            let (cause, hint) = ("no room".to_owned(), "make room".to_owned());
+            return Err(Refused { code: "STORE-FULL".to_owned(), cause, hint });
+        }
+        self.kept.lock().extend(actors.iter().map(|report| (report.actor.clone(), report.now.clone())));
+        Ok(())
+    }
+
+    fn finalised(&self, _: &str, _: &Version) -> Result<(), Refused> {
+        Ok(())
+    }
+}
+
+#[test]
+fn what_an_actor_comes_back_on_is_owed_where_it_cannot_be_kept_and_kept_when_it_can_be() {
+    for way in [None, Some(WayBack::Restore), Some(WayBack::Downgrade)] {
+        let (house, keeps) = (House::with(three()), Keeps::default());
+        house.upgrades.tell_outcomes(keeps.clone());
+        house.start("a", "1.0.0", 5);
+        // Of the way back, or of the upgrade.
+        keeps.refuses.store(way.is_none(), Ordering::SeqCst);
+        let mut request = house.request(&["a"], "2.0.0");
+        request.options.probation = Probation::Watch(watched());
+        let mut report = house.upgrades.upgrade(&request).expect("it begins");
+        let id = report.id.clone();
+        if way.is_some() {
+            keeps.refuses.store(true, Ordering::SeqCst);
+            let way_and_losses = (way, PathlessPolicy::Refuse);
+            let reports = house.upgrades.roll_back(&id, way_and_losses, &[], ("me", "wrong")).expect("it begins");
+            [report] = reports.try_into().expect("one way");
+        }
+        assert!(report.ok(), "{report}");
+        let said = "are not kept yet, and that is tried again: counter/a: [STORE-FULL] no room";
+        assert!(report.warnings.iter().any(|warning| warning.contains(said)), "{way:?}: {:?}", report.warnings);
+        let owed = house.upgrades.owed(&id);
+        assert_eq!(owed.moved.iter().map(|report| &report.actor).collect::<Vec<_>>(), [&addr("counter/a")]);
+        assert_eq!(owed.unkept.expect("why").code, "STORE-FULL");
+        keeps.refuses.store(false, Ordering::SeqCst);
+        until("it is kept", || house.upgrades.owed(&id) == Owed::default());
+        let kept = keeps.kept.lock().last().cloned();
+        assert_eq!(kept, Some((addr("counter/a"), report.actors[0].now.clone())), "{way:?}");
+    }
 }
 
 /// What was told, whether all that ever began was over, and how many had been said to have moved.

@@ -226,7 +226,14 @@ pub(super) fn steps(view: &UpgradeView) -> String {
         }
     }
     let did = ends(view).flat_map(|end| back(end).into_iter().chain(lost(end)));
-    text + &columns(&rows) + &did.collect::<String>() + &after(view)
+    text + &columns(&rows) + &did.collect::<String>() + &unkept(view).unwrap_or_default() + &after(view)
+}
+
+/// That a host which ended now would bring its actors back on other versions than they run.
+fn unkept(UpgradeView { unkept, .. }: &UpgradeView) -> Option<String> {
+    let Refused { code, cause, .. } = unkept.as_ref()?;
+    let what = "the versions that its actors run are not kept yet, and that is tried again";
+    Some(format!("{what}: [{code}] {}\n", harmless(cause)))
 }
 
 /// What a way back did, where it was one and did something.
