@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(an_actor_that_aborts_the_host_uses_up_no_kept_state),
         test(an_actor_that_hangs_while_it_comes_back_takes_no_other_of_its_version_down),
         test(a_version_whose_actors_all_hang_while_they_come_back_is_not_waited_for_without_end),
+        test(a_start_that_is_ended_in_order_is_not_one_that_was_cut_off),
         test(a_host_that_stops_says_so_until_it_has),
         test(a_wish_to_stop_may_be_said_twice_or_be_the_terminals_end_and_states_are_kept),
         test(what_is_logged_of_an_actor_names_the_version_of_its_code),
@@ -135,10 +136,19 @@ fn an_actor_that_aborts_the_host_uses_up_no_kept_state() {
 
 /// Probes of 1.0.0, each with a message in its log, of which these hang in `restore` until the file is there.
 fn probes_that_hang(names: &[&str], hang: &[&str]) -> (TempDir, PathBuf) {
-    let served = Served::new(&[]);
+    probes_that_hang_in("restore", names, hang, "")
+}
+
+/// The same at another step, with a host that is configured so.
+fn probes_that_hang_in(step: &str, names: &[&str], hang: &[&str], toml: &str) -> (TempDir, PathBuf) {
+    let desk = TempDir::with_prefix("teneral-lifecycle-").expect("a temporary directory");
+    fs::write(desk.path().join("teneral.toml"), toml).expect("it is ours");
+    let served = Served::at(desk, &[]);
     served.push(&["probe-v1"]);
     let hold = served.desk.path().join("go-on");
-    let trap = json!({ "trap": { "step": "restore", "how": format!("hang {}", hold.display()) } }).to_string();
+    let trap = json!({ "trap": { "step": step, "how": format!("hang {}", hold.display()) } }).to_string();
+    // Nobody hangs as it is started.
+    fs::write(&hold, "").expect("it is ours");
     let harmless = r#"{"trap": {"step": "", "how": ""}}"#;
     for actor in names {
         let args = if hang.contains(actor) { &trap } else { harmless };
@@ -147,6 +157,9 @@ fn probes_that_hang(names: &[&str], hang: &[&str]) -> (TempDir, PathBuf) {
     }
     let (desk, ended) = served.stop();
     assert!(ended.success(), "{ended}");
+    fs::remove_file(&hold).expect("it is ours");
+    // Of a step that they went through as they were started.
+    let _ = fs::remove_file(hold.with_extension("reached"));
     (desk, hold)
 }
 
@@ -193,6 +206,19 @@ fn a_version_whose_actors_all_hang_while_they_come_back_is_not_waited_for_withou
         paste(&served, down["hint"].as_str().expect("a hint"), "actor restart");
     }
     assert_eq!(names.map(|actor| logged(&served, actor)), [Some(1); 5], "all have their states");
+}
+
+fn a_start_that_is_ended_in_order_is_not_one_that_was_cut_off() {
+    let bounds = "[limits]\nactor_start_timeout = \"10m\"\nhang_after = \"10m\"\n";
+    let (desk, hold) = probes_that_hang_in("started", &["probe/a", "probe/b"], &["probe/b"], bounds);
+    // Both are there, and the first turn of the second is waited for.
+    let served = Served::launched(desk, &["--stop-timeout", "2s"]);
+    until("its first turn is on its way", || hold.with_extension("reached").exists());
+    let (desk, _) = served.stop();
+    fs::write(&hold, "").expect("it is ours");
+    let served = Served::at(desk, &[]);
+    assert_eq!(logged(&served, "probe/a"), Some(1));
+    assert!(!served.log().contains("the host ended while it started"), "{}", served.log());
 }
 
 fn a_host_that_stops_says_so_until_it_has() {

@@ -8,6 +8,7 @@ use crate::served::Phase;
 use crate::{System, SystemError};
 use futures_util::future::join_all;
 use std::pin::pin;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use teneral_runtime::{ActorRef, LeaseRequest, PauseRefused, PauseRequest, Quiesced, StateError, StateRead};
 use teneral_store::{Definition, SavedState, Store, digest_of};
@@ -77,10 +78,11 @@ impl System {
         self.shutdown(timeout.saturating_sub(begun.elapsed())).await;
         // Who is still on its way has handled nothing, and never will: its state is as good as it was.
         let (system, coming) = (self.clone(), self.stage().coming());
-        if !coming.is_empty() {
+        let returns = self.stage().returns.load(Ordering::Relaxed);
+        if returns || !coming.is_empty() {
             let put_back = move |_: &_| {
                 coming.iter().try_for_each(|addr| system.store().put_back_state(addr))?;
-                // Their start is cut off, but in order: nobody's code has taken the host along.
+                // Wherever it was, the start is cut off in order: nobody's code has taken the host along.
                 Ok(system.store().end_return(&[])?)
             };
             self.blocking("states", put_back).await?;

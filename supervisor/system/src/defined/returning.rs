@@ -10,6 +10,7 @@ use crate::served::Phase;
 use crate::{System, SystemError};
 use semver::Version;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 use teneral_contract::Addr;
@@ -67,7 +68,16 @@ impl System {
     }
 
     fn bring_all_back(&self, missing: impl Iterator<Item = Definition>) -> Result<Vec<Defined<CameBack>>, SystemError> {
-        let cut_off = self.store().begin_return()?;
+        let cut_off = {
+            // Held until it is written: who closes the system after this says that it is over, and before this nobody
+            // comes back any more.
+            let phase = self.stage().phase.borrow();
+            if *phase == Phase::Stopping {
+                return Ok(Vec::new());
+            }
+            self.stage().returns.store(true, Ordering::Relaxed);
+            self.store().begin_return()?
+        };
         let used_up = if cut_off { UsedUp::WithAllButMarked } else { UsedUp::WithAll };
         if cut_off {
             tracing::warn!("the host ended while it started the last time: it looks at whose code that happens");
@@ -85,6 +95,7 @@ impl System {
             _ => there.iter().map(|actor| actor.addr().clone()).collect(),
         };
         let written = self.store().end_return(&used);
+        self.stage().returns.store(written.is_err(), Ordering::Relaxed);
         drop(phase);
         if let Err(error) = written {
             // From a state that may be used again nobody goes on.

@@ -12,6 +12,7 @@ use axum::http::StatusCode;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use semver::Version;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use teneral_contract::Addr;
@@ -48,6 +49,8 @@ impl Phase {
 pub(crate) struct Stage {
     pub(crate) phase: watch::Sender<Phase>,
     at_work: watch::Sender<usize>,
+    /// Whether it was said that what is defined begins to come back: written with the phase borrowed.
+    pub(crate) returns: AtomicBool,
     /// Who come back from a state at this moment, which may be marked as taken.
     coming: Mutex<Vec<Addr>>,
 }
@@ -56,7 +59,7 @@ impl Stage {
     /// A system that is opened by hand serves at once.
     pub(crate) fn new() -> Self {
         let (phase, at_work) = (watch::Sender::new(Phase::Serving), watch::Sender::new(0));
-        Self { phase, at_work, coming: Mutex::new(Vec::new()) }
+        Self { phase, at_work, returns: AtomicBool::new(false), coming: Mutex::new(Vec::new()) }
     }
 
     /// Says of an actor that it comes, until what this returns is dropped.
