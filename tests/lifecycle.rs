@@ -16,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(an_actor_that_aborts_the_host_uses_up_no_kept_state),
         test(an_actor_that_hangs_while_it_comes_back_takes_no_other_of_its_version_down),
         test(a_version_whose_actors_all_hang_while_they_come_back_is_not_waited_for_without_end),
+        test(first_turns_that_hang_after_a_start_that_was_cut_off_are_not_waited_for_without_end),
         test(a_start_that_is_ended_in_order_is_not_one_that_was_cut_off),
         test(a_host_that_stops_says_so_until_it_has),
         test(a_wish_to_stop_may_be_said_twice_or_be_the_terminals_end_and_states_are_kept),
@@ -201,6 +202,33 @@ fn a_version_whose_actors_all_hang_while_they_come_back_is_not_waited_for_withou
     let codes: Vec<&Value> =
         health["down_first"].as_array().expect("a list").iter().map(|down| &down["code"]).collect();
     assert_eq!(codes, ["SYS-START", "SYS-START", "SYS-START", "SYS-QUARANTINED", "SYS-QUARANTINED"], "{health:#}");
+    fs::write(&hold, "").expect("it is ours");
+    for down in health["down_first"].as_array().expect("a list") {
+        paste(&served, down["hint"].as_str().expect("a hint"), "actor restart");
+    }
+    assert_eq!(names.map(|actor| logged(&served, actor)), [Some(1); 5], "all have their states");
+}
+
+fn first_turns_that_hang_after_a_start_that_was_cut_off_are_not_waited_for_without_end() {
+    let names = ["probe/a", "probe/b", "probe/c", "probe/d", "probe/e"];
+    let bound = |time: &str| format!("[limits]\nactor_start_timeout = \"{time}\"\n");
+    let (desk, hold) = probes_that_hang_in("started", &names, &names, &bound("10m"));
+    let served = Served::launched(desk, &[]);
+    until("they are on their way", || hold.with_extension("reached").exists());
+    let desk = served.kill();
+    fs::write(desk.path().join("teneral.toml"), bound("1s")).expect("it is ours");
+    // Each for itself, now that somebody may take the host along; of one version three in a row.
+    let served = Served::at(desk, &[]);
+    assert!(served.log().contains("the host ended while it started the last time"), "{}", served.log());
+    let health = status(&served).1;
+    let down: Vec<Value> = health["down_first"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|down| json!([down["actor"], down["code"]]))
+        .collect();
+    let left = |actor: &str| json!([actor, "SYS-QUARANTINED"]);
+    assert_eq!(down, [left("probe/d"), left("probe/e")], "{health:#}");
     fs::write(&hold, "").expect("it is ours");
     for down in health["down_first"].as_array().expect("a list") {
         paste(&served, down["hint"].as_str().expect("a hint"), "actor restart");

@@ -15,7 +15,7 @@ use crate::served::Phase;
 use crate::system::written;
 use crate::{Launch, System, SystemError, ToAddr};
 use kept::{definition, options};
-use returning::UsedUp;
+use returning::{FirstTurn, UsedUp};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use teneral_contract::{Addr, Wire};
@@ -59,6 +59,8 @@ pub struct CameBack {
     pub actor: ActorRef,
     /// Whether from the state that it was closed with, and not from its arguments.
     pub with_state: bool,
+    /// How its first turn did, as far as that was waited for.
+    first_turn: FirstTurn,
 }
 
 impl System {
@@ -315,9 +317,10 @@ impl System {
             taken => {
                 let failed = |source| SystemError::Start { addr: addr.clone(), source };
                 let actor = self.runtime().start_again(start, None).map_err(failed)?;
-                if used_up == UsedUp::WithAllButMarked {
-                    self.begun(&[&actor]);
-                }
+                let first_turn = match used_up {
+                    UsedUp::WithAllButMarked => self.begun(&[&actor]),
+                    UsedUp::WithAll | UsedUp::AtOnce => FirstTurn::InTime,
+                };
                 if taken.is_some() {
                     let why = match begin {
                         Begin::Args => "it was asked for: the state that was kept is forgotten",
@@ -328,28 +331,31 @@ impl System {
                         self.drop_state(&addr);
                     }
                 }
-                return Ok(CameBack { actor, with_state: false });
+                return Ok(CameBack { actor, with_state: false, first_turn });
             }
         };
         let saved = Saved { schema, bytes, generation: Generation(generation) };
-        Ok(CameBack { actor: self.begin_from(start, saved, used_up)?, with_state: true })
+        self.begin_from(start, saved, used_up)
     }
 
-    fn begin_from(&self, start: Start, saved: Saved, used_up: UsedUp) -> Result<ActorRef, SystemError> {
+    fn begin_from(&self, start: Start, saved: Saved, used_up: UsedUp) -> Result<CameBack, SystemError> {
         let addr = start.addr.clone();
         let failed = |source: StartError| SystemError::Start { addr: addr.clone(), source };
         let _coming = self.stage().comes(&addr);
+        let came = |actor, first_turn| CameBack { actor, with_state: true, first_turn };
         if used_up == UsedUp::WithAll {
-            return self.runtime().start_again(start, Some(saved)).map_err(failed);
+            let started = self.runtime().start_again(start, Some(saved));
+            return started.map(|actor| came(actor, FirstTurn::InTime)).map_err(failed);
         }
         // Marked before the actor is there, and forgotten after: a disk that is full keeps it from coming, and after a
         // crash at any moment in between nobody can tell whether it has outlived the state. Then it begins from its
         // arguments, as after every crash, and that is said.
         self.store().take_state(&addr)?;
         let started = self.runtime().start_again(start, Some(saved));
-        if let (Ok(actor), UsedUp::WithAllButMarked) = (&started, used_up) {
-            self.begun(&[actor]);
-        }
+        let first_turn = match (&started, used_up) {
+            (Ok(actor), UsedUp::WithAllButMarked) => self.begun(&[actor]),
+            _ => FirstTurn::InTime,
+        };
         // Held until it is forgotten: who closes the system meanwhile keeps the actor's state after this, not before.
         let phase = self.stage().phase.borrow();
         match started {
@@ -363,7 +369,7 @@ impl System {
             }
         }
         drop(phase);
-        started.map_err(failed)
+        started.map(|actor| came(actor, first_turn)).map_err(failed)
     }
 
     /// Forgets a state that is marked as taken. One that stays costs room; nobody uses it.

@@ -20,13 +20,22 @@ use teneral_store::{Definition, Store};
 /// How long between two looks at actors that begin.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// When so many actors of one version in a row have hung as they came back, it is the version that hangs, and no other
-/// actor of it is waited for: each takes a thread, and `start_timeout` of all that come after it.
+/// When so many actors of one version in a row have hung as they came back, or in their first turn, it is the version
+/// that hangs, and no other actor of it is waited for: each takes a thread, and `start_timeout` of all that come after.
 const HUNG_IN_A_ROW_MAX: u32 = 3;
 
 /// How many of a version's actors hung in a row as they came back.
 #[derive(Default)]
 struct Hung(BTreeMap<(String, Version), u32>);
+
+/// How the first turns of actors that came back did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstTurn {
+    /// They were over in time, or nobody waited for each of them.
+    InTime,
+    /// One is not over, and may never be.
+    Late,
+}
 
 /// When the state that an actor comes back from is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,16 +131,21 @@ impl System {
         match &outcome {
             Err(SystemError::Start { source: StartError::Timeout(_), .. }) => *in_a_row += 1,
             Err(_) => {}
+            Ok(CameBack { first_turn: FirstTurn::Late, .. }) => *in_a_row += 1,
             Ok(_) => *in_a_row = 0,
         }
         Defined { addr, outcome }
     }
 
     /// Waits until the first turns of these actors are over, as long as an actor may take to start.
-    pub(super) fn begun(&self, actors: &[&ActorRef]) {
+    pub(super) fn begun(&self, actors: &[&ActorRef]) -> FirstTurn {
         let (since, timeout) = (Instant::now(), self.runtime().config().start_timeout);
-        while actors.iter().any(|actor| !actor.is_at_rest()) && since.elapsed() < timeout {
+        while actors.iter().any(|actor| !actor.is_at_rest()) {
+            if since.elapsed() >= timeout {
+                return FirstTurn::Late;
+            }
             thread::sleep(LOOK);
         }
+        FirstTurn::InTime
     }
 }
