@@ -163,6 +163,10 @@ fn an_actor_whose_save_hangs_for_a_plan_is_said_to_hang_and_begins_again_without
     assert!(said.contains("teneral actor restart probe/a --state init"), "{said}");
     let view = served.json(&["actor", "show", "probe/a"]);
     assert_eq!((&view["status"], &view["detail"]), (&json!("hung"), &json!("in save")), "{view:#}");
+    let hung = served.says(&["status"]);
+    let order = "teneral actor restart probe/a --state init";
+    assert!(hung.contains("  probe/a: 1.0.0 does not return from save\n    hint: wait for it, or go on "), "{hung}");
+    assert!(hung.contains(&format!(": {order}\n")) && !hung.contains("actor stop"), "{hung}");
     // Nobody else is concerned, and what it is told waits.
     served.says(&["actor", "ask", "probe/b", "Read"]);
     served.says(&["actor", "tell", "probe/a", "Note", r#"{"sender": 0, "number": 0}"#]);

@@ -490,6 +490,14 @@ fn who_hangs_is_shown_with_the_ways_that_work_and_is_final_only_when_it_has_retu
     assert!(shown.contains("\n  back by replay, restore; none of them by itself\n"), "{shown}");
     assert!(shown.contains("\n  2.0.0 is in quarantine and cannot be made final until that is over: "), "{shown}");
     assert!(!shown.contains("teneral upgrade finalise"), "{shown}");
+    let hung = format!(
+        "  probe/a: 2.0.0 does not return from Do\n    hint: wait for it, or take it back: teneral upgrade rollback \
+         {id} probe/a\n"
+    );
+    for look in [&["status"][..], &["kind", "list"]] {
+        let said = served.says(look);
+        assert!(said.contains(&hung) && !said.contains("actor stop"), "{look:?}: {said}");
+    }
     let hint = shown.lines().find_map(|line| line.strip_prefix("  hint: teneral ")).expect("a hint");
     served.says(&hint.split(' ').collect::<Vec<_>>());
     assert_eq!(runs(&served, "probe/a")[0], "1.0.0");

@@ -291,12 +291,12 @@ fn who_hangs_and_which_version_is_in_quarantine_is_seen_at_a_glance() {
     let hold = served.busy_probe();
     until("it is seen to hang", || served.json(&["status"])["hung"] != json!([]));
     let health = served.json(&["status"]);
-    assert_eq!(health["hung"], json!([{ "actor": "probe/a", "version": "1.0.0" }]));
+    let hint = "wait for it, or cut it off and forget it: teneral actor stop probe/a";
+    assert_eq!(health["hung"], json!([{ "actor": "probe/a", "version": "1.0.0", "in": "Do", "hint": hint }]));
     let one = &health["quarantined"][0];
     assert_eq!((&one["kind"], &one["version"]), (&json!("probe"), &json!("1.0.0")), "{health:#}");
     let why = one["why"].as_str().expect("a reason");
-    let hung = "1 hung\n  probe/a: a turn of 1.0.0 does not return\n    hint: wait for it, or cut it off and forget \
-                it: teneral actor stop probe/a\n";
+    let hung = format!("1 hung\n  probe/a: 1.0.0 does not return from Do\n    hint: {hint}\n");
     let quarantined = format!(
         "1 in quarantine\n  probe 1.0.0: {why}\n    hint: push a mended version; if its code is not to blame: teneral \
          artifact pardon probe 1.0.0\n"

@@ -18,9 +18,9 @@ pub(super) fn quarantined(all: &[InQuarantine]) -> String {
 
 /// The lines of all actors with a turn that does not return. Nothing where there is none.
 pub(super) fn hung(all: &[Hung]) -> String {
-    let line = |Hung { actor, version }: &Hung| {
-        let hint = format!("wait for it, or cut it off and forget it: teneral actor stop {actor}");
-        format!("  {actor}: a turn of {version} does not return\n    hint: {hint}\n")
+    let line = |Hung { actor, version, doing, hint }: &Hung| {
+        let of = doing.as_ref().map_or_else(String::new, |doing| format!(" from {}", harmless(doing)));
+        format!("  {actor}: {version} does not return{of}\n    hint: {hint}\n")
     };
     let lines: Vec<String> = all.iter().take(NAMED_MAX).map(line).collect();
     counted(all.len(), "hung", &lines, "--json shows all of them")

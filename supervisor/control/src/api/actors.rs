@@ -73,6 +73,12 @@ pub struct Hung {
     pub actor: Addr,
     /// Whose code that is.
     pub version: Version,
+    /// In which message it is, or `save`; none where that is not known.
+    #[serde(rename = "in", default, skip_serializing_if = "Option::is_none")]
+    pub doing: Option<String>,
+    /// What to do.
+    #[serde(default)]
+    pub hint: String,
 }
 
 /// Starts an actor, which comes back when the host does.
