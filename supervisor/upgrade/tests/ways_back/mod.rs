@@ -4,10 +4,11 @@ use crate::common::manifest;
 use crate::failure;
 use crate::house::*;
 use crate::probations::Opens;
+use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::manifest::MessageEntry;
 use teneral_contract::{Addr, Manifest};
-use teneral_runtime::ports::Provider;
+use teneral_runtime::ports::{FaultKind, Provider};
 use teneral_runtime::{DeadKind, EventStream, Seen as Event, Status, What};
 use teneral_store::{ActorEnd, Entry, Store, UpgradeId};
 use teneral_upgrade::report::Now;
@@ -344,5 +345,27 @@ fn a_rollback_that_nobody_asked_for_loses_waiting_messages_where_its_upgrade_was
         let by = upgrades.iter().find(|id| **id != report.id).expect("a rollback");
         assert_eq!(end(&house, by).dead_letters, 1, "{rollback:?}: its journal has it");
         assert_eq!(see(&house.actor("a")).version, "1.0.0", "{rollback:?}");
+    }
+}
+
+#[test]
+fn what_a_version_panics_on_or_hangs_in_and_the_one_before_does_not_know_is_a_dead_letter_and_is_said_to_be() {
+    for hangs in [false, true] {
+        let watch = Probation::Watch(Watch::new(LONG));
+        let (house, report) = with_a_message_of_its_own(|options| options.probation = watch);
+        let (actor, gate) = (house.actor("a"), Gate::new());
+        let _opens = Opens(Arc::clone(&gate));
+        match hangs {
+            true => house.script("2.0.0").hang_at(At::Handle, &gate),
+            false => house.script("2.0.0").fail_at(At::Handle, FaultKind::Panic, "not this one"),
+        }
+        tell(&actor, "Fresh");
+        until("it is back", || house.upgrades.on_probation().is_empty() && house.upgrades.running().is_empty());
+        let upgrades = house.store.upgrades().expect("the store reads");
+        let by = upgrades.iter().find(|id| **id != report.id).expect("a rollback");
+        assert_eq!(end(&house, by).dead_letters, 1, "hangs: {hangs}: its journal has it");
+        let counts = house.runtime.dead_letters().counts();
+        assert_eq!(counts.get(&DeadKind::UnknownMessage), Some(&1), "hangs: {hangs}: {counts:?}");
+        assert_eq!(see(&actor).version, "1.0.0", "hangs: {hangs}: all others go on");
     }
 }
