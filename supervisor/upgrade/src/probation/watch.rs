@@ -190,6 +190,8 @@ impl Probations {
                 Verdict::Watching => {}
                 // Others of it may not be there yet: it is final as a whole.
                 Verdict::Passed if inner.is_running(&entry.upgrade) => {}
+                // For another one's sake, it may be; but of a version that is known to hang a way back is kept.
+                Verdict::Passed if entry.quarantined().is_some() => {}
                 Verdict::Passed => passed.entry(entry.upgrade.clone()).or_default().push(addr.clone()),
                 Verdict::Sick(why) => {
                     match entry.by_itself(why.to_string()) {

@@ -4,6 +4,7 @@ use crate::common::{addr, manifest, version};
 use crate::house::*;
 use crate::probations::Opens;
 use crate::three;
+use crate::ways_back::looked;
 use parking_lot::Mutex;
 use semver::Version;
 use std::fmt;
@@ -384,13 +385,20 @@ fn f39_who_is_well_stays_on_probation_when_another_ones_migration_has_hung() {
     assert_eq!((outcome("a"), outcome("b")), ("committed", "rolled_back"), "{report}");
     assert!(house.runtime.quarantined(Code(house.script("2.0.0")).digest()).is_some(), "for the other one's sake");
     (0..3).for_each(|_| tell(&well, "Add"));
-    until("its probation is over", || !ends(&house, &report.id).is_empty());
-    assert_eq!(ends(&house, &report.id), [end("a", "finalised")]);
-    // Nobody could be started on it.
-    let owed = || house.upgrades.owed(&report.id).default.map(|failure| failure.code);
-    until("it is said why it is not the default", || owed().as_deref() == Some("UPG-QUARANTINED"));
+    assert_eq!(see(&well).version, "2.0.0");
+    looked(&house, "c", "3.0.0");
+    // Nobody could be started on it, and its way back is there as long as that is so.
+    let on = on_probation_of(&house);
+    assert_eq!((on.messages_left, on.phase, ends(&house, &report.id).len()), (0, Phase::Watching, 0));
+    assert!(on.quarantined.is_some() && on.ways.contains(&WayBack::Restore), "{:?}", on.ways);
     assert_eq!(default(&house, "counter"), None);
     gate.open();
+    // A migration that has hung is not taken back by its return.
+    let digest = Code(house.script("2.0.0")).digest();
+    house.store.pardon(digest).expect("the store writes");
+    house.runtime.release(digest);
+    until("its probation is over", || ends(&house, &report.id) == [end("a", "finalised")]);
+    until("it is the default", || default(&house, "counter").as_deref() == Some("2.0.0"));
 }
 
 #[test]

@@ -191,10 +191,10 @@ fn f36_a_message_that_a_version_panicked_on_has_an_end_when_the_version_before_h
     is_over(&house, &gate);
 }
 
-/// The thread that looks at probations has looked since, and has done what it had to.
-fn looked(house: &House, key: &str) {
+/// The thread that looks at probations has looked since, and has done what it had to: at another one, on this version.
+pub(crate) fn looked(house: &House, key: &str, to: &str) {
     let actor = house.start(key, "1.0.0", 1);
-    let mut request = house.request(&[key], "2.0.0");
+    let mut request = house.request(&[key], to);
     request.options.probation = Probation::Watch(Watch::new(LONG));
     assert!(house.upgrades.upgrade(&request).expect("it begins").ok());
     block_on(actor.stop("", DEADLINE)).expect("it stops");
@@ -224,13 +224,13 @@ fn u44_an_upgrade_of_which_one_went_back_while_it_was_at_work_makes_nothing_the_
         until("the other one is on probation", || house.upgrades.on_probation().len() == 1);
         let id = stands(&house).upgrade;
         assert_eq!(back(&house, &id, WayBack::Restore).outcome, Outcome::Committed);
-        looked(&house, "c");
+        looked(&house, "c", "2.0.0");
         gate.open();
         assert!(upgrading.join().expect("it ends").ok());
     });
     tell(&slow, "Add");
     until("it has passed", || house.upgrades.on_probation().is_empty());
-    looked(&house, "d");
+    looked(&house, "d", "2.0.0");
     assert_eq!(house.store.default_version("counter").expect("the store reads"), None);
 }
 
@@ -321,7 +321,7 @@ fn a_rollback_that_nobody_asked_for_loses_waiting_messages_where_its_upgrade_was
     waits_for_whoever_decides(&house);
     until("it is left to an operator", || matches!(stands(&house).phase, Phase::Sick { .. }));
     // It is looked at again, and what was said of it stands.
-    looked(&house, "b");
+    looked(&house, "b", "2.0.0");
     let on = stands(&house);
     let Phase::Sick { why } = &on.phase else { unreachable!() };
     let stays =

@@ -183,7 +183,12 @@ pub(super) fn over(view: &UpgradeView) -> Option<ExitCode> {
     }
     let mut well = went_well(view);
     if let Some(ProbationView { on, over, not_default, .. }) = &view.probation {
-        let stuck = |on: &&OnProbation| matches!(on.phase, Phase::Sick { .. } | Phase::Held { .. });
+        let stuck = |on: &&OnProbation| match on.phase {
+            Phase::Sick { .. } | Phase::Held { .. } => true,
+            // Nothing but a quarantine keeps it from passing, which may last.
+            Phase::Watching => on.quarantined.is_some() && on.left_us == 0 && on.messages_left == 0,
+            Phase::RollingBack { .. } => false,
+        };
         let stuck = on.iter().filter(stuck).count();
         let committed = ends(view).filter(|actor| actor.outcome == "committed").count();
         if over.len() + stuck < committed {
