@@ -30,6 +30,7 @@ pub(crate) fn tests() -> Vec<Test> {
         test(a_host_puts_versions_on_probation_where_its_configuration_says_so_and_a_command_says_more),
         test(who_could_not_be_taken_back_is_not_let_go_by_hand_and_it_is_said_what_lets_it_go),
         test(waiting_messages_that_a_rollback_would_lose_are_named_and_given_up_by_order_only),
+        test(where_one_goes_back_only_with_a_loss_the_orders_name_who_loses_and_who_does_not),
         test(what_cannot_be_decided_is_refused_with_what_to_do),
     ]
 }
@@ -715,6 +716,39 @@ fn waiting_messages_that_a_rollback_would_lose_are_named_and_given_up_by_order_o
     assert!(seen(&served, "probe/a")["notes"].to_string().contains("1: did well"));
 }
 
+fn where_one_goes_back_only_with_a_loss_the_orders_name_who_loses_and_who_does_not() {
+    let served = probing();
+    start(&served, "probe/b");
+    let order = ["upgrade", "apply", "probe", "--to", "2.0.0", "--probation", "1h", "--keep-messages", "2"];
+    let said = served.says(&[&order[..], &PATIENT].concat());
+    let id = served.json(&["upgrade", "status"])["id"].as_str().expect("an id").to_owned();
+    assert!(said.contains(&format!("  back:   teneral upgrade rollback {id}\n")), "{said}");
+    // More than is kept, and then a panic: there is the instance before, and nothing else.
+    (0..3).for_each(|_| tell(&served, "probe/b", &json!({ "Write": "more" })));
+    tell(&served, "probe/b", &json!({ "OnlyUnder": { "version": 1, "how": "panic" } }));
+    let on = || served.json(&["upgrade", "status", &id])["probation"]["on"].clone();
+    until("it is left to an operator", || on()[1]["phase"] == "sick");
+    assert_eq!(on()[1]["ways"], json!(["restore"]));
+    let [keeps, loses] = [format!("rollback {id} probe/a"), format!("rollback {id} probe/b --by restore")];
+    let said = served.says(&["upgrade", "status", &id]);
+    assert!(
+        said.contains(&format!("  back:   teneral upgrade {keeps}\n  back:   teneral upgrade {loses}\n")),
+        "{said}"
+    );
+    let said = served.refuses(1, "UPG-NO-WAY-BACK", &["upgrade", "rollback", &id]);
+    let hint =
+        format!("give it up: teneral upgrade {loses}; or take the others back: teneral upgrade {keeps}; or let ");
+    assert!(said.contains("probe/b: there is no way back that keeps ") && said.contains(&hint), "{said}");
+    assert_eq!(on().as_array().map(Vec::len), Some(2), "nobody went back");
+    for order in [&keeps, &loses] {
+        served.says(&[&["upgrade"][..], &order.split(' ').collect::<Vec<_>>()].concat());
+    }
+    assert_eq!(
+        [runs(&served, "probe/a"), runs(&served, "probe/b")],
+        ["a", "b"].map(|_| json!(["1.0.0", "1.0.0", null]))
+    );
+}
+
 fn what_cannot_be_decided_is_refused_with_what_to_do() {
     let served = probing();
     for order in ["finalise", "rollback"] {
@@ -726,7 +760,10 @@ fn what_cannot_be_decided_is_refused_with_what_to_do() {
     seen(&served, "probe/a");
     let said = served.refuses(1, "UPG-NO-WAY-BACK", &["upgrade", "rollback", &id, "--by", "replay"]);
     assert!(said.contains("there is downgrade, restore"), "{said}");
-    assert!(said.contains(&format!("teneral upgrade rollback {id} --by ")), "{said}");
+    assert!(
+        said.contains(&format!("take downgrade: teneral upgrade rollback {id} probe/a --by downgrade; or ")),
+        "{said}"
+    );
     for order in ["finalise", "rollback"] {
         let said = served.refuses(1, "UPG-PROBATION", &["upgrade", order, &id, "probe/b"]);
         assert!(

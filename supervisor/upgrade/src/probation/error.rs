@@ -20,14 +20,18 @@ pub enum BackError {
         way: WayBack,
         /// Why not, and what there is.
         why: String,
+        /// What there is to be done, each with its command.
+        instead: Vec<String>,
     },
-    /// No way back keeps the work.
-    #[error("{addr}: there is no way back that keeps what came since the commit: {why}")]
+    /// No way back keeps the work of these.
+    #[error("{actors}: there is no way back that keeps what came since the commit: {why}")]
     Lossy {
-        /// Who.
-        addr: Addr,
+        /// Who, by name.
+        actors: String,
         /// What there is.
         why: String,
+        /// What there is to be done, for these and for the others, each with its command.
+        instead: Vec<String>,
     },
     /// The version before could not handle anew what came since the commit.
     #[error("what came since the commit could not be handled anew")]
@@ -87,11 +91,7 @@ impl BackError {
     pub fn hint(&self) -> String {
         let hint = match self {
             Self::Probation(_) => "teneral upgrade status says who is on probation, and for which upgrade",
-            Self::NoWay { .. } => "take one of the ways that there are (--by replay, downgrade or restore)",
-            Self::Lossy { .. } => {
-                "give it up (teneral upgrade rollback .. --by restore), or let the new version go on (teneral upgrade \
-                 finalise)"
-            }
+            Self::NoWay { instead, .. } | Self::Lossy { instead, .. } => return instead.join("; or "),
             Self::Replay(_) => {
                 "go back by another way (teneral upgrade rollback .. --by), or let the new version go on (teneral \
                  upgrade finalise)"

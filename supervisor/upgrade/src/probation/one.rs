@@ -281,7 +281,9 @@ impl Back {
     }
 
     fn no_way(&self, why: &str) -> UpgradeError {
-        UpgradeError::Back(BackError::NoWay { addr: self.moved.addr.clone(), way: self.way, why: why.to_owned() })
+        let (addr, why) = (self.moved.addr.clone(), why.to_owned());
+        let instead = vec!["take one of the ways that teneral upgrade status shows".to_owned()];
+        UpgradeError::Back(BackError::NoWay { addr, way: self.way, why, instead })
     }
 
     fn ran(&mut self, step: Step, began: Moment, error: Option<&UpgradeError>) {

@@ -157,10 +157,13 @@ impl Probations {
         if state.closed {
             return refused("the host is being closed".to_owned());
         }
-        let mut wanted: Vec<Wanted<'_>> = Vec::new();
+        let (mut wanted, mut without) = (Vec::<Wanted<'_>>::new(), Vec::new());
         for addr in state.idle(of, only)? {
             let Some(entry) = state.on.get(&addr) else { continue };
-            let taken = entry.way(way)?;
+            let Some(taken) = entry.way(way)? else {
+                without.push((addr, entry.ways()));
+                continue;
+            };
             let lost = entry.lost_on(taken, pathless);
             if !lost.is_empty() {
                 let (to, what) = (entry.moved.from.to_string(), listed(&lost));
@@ -170,6 +173,10 @@ impl Probations {
                 Some(group) => group.actors.push(addr),
                 None => wanted.push(Wanted { of, way: taken, pathless, asked, actors: vec![addr] }),
             }
+        }
+        if !without.is_empty() {
+            let others: Vec<&Addr> = wanted.iter().flat_map(|group| &group.actors).collect();
+            return Err(lossy(of, &without, &others));
         }
         if wanted.is_empty() {
             return refused(format!("nobody is on probation for {of}"));
@@ -277,30 +284,60 @@ impl Entry {
     }
 
     /// The way back that it takes: the one that is asked for, or the best that there is. What gives up what came since
-    /// the commit must be asked for.
-    fn way(&self, asked: Option<WayBack>) -> Result<WayBack, UpgradeError> {
+    /// the commit must be asked for: `None`.
+    fn way(&self, asked: Option<WayBack>) -> Result<Option<WayBack>, UpgradeError> {
         let ways = self.ways();
-        let no_way = |way, why| UpgradeError::Back(BackError::NoWay { addr: self.moved.addr.clone(), way, why });
-        let names: Vec<&str> = ways.iter().map(|way| way.name()).collect();
-        let there_is =
-            if names.is_empty() { "there is none".to_owned() } else { format!("there is {}", names.join(", ")) };
-        match asked {
-            Some(way) if ways.contains(&way) => Ok(way),
-            Some(way) => {
-                let seen = self.actor.recorded().and_then(|seen| seen.no_replay);
-                let because =
-                    seen.filter(|_| way == WayBack::Replay).map_or_else(String::new, |why| format!("{why}; "));
-                Err(no_way(way, format!("{because}{there_is}")))
-            }
-            None => ways.iter().copied().find(|way| *way != WayBack::Restore).ok_or_else(|| {
-                let why = match ways.first() {
-                    Some(restore) => {
-                        format!("{restore} gives up what came since the commit, and must be asked for (--by {restore})")
-                    }
-                    None => there_is,
-                };
-                UpgradeError::Back(BackError::Lossy { addr: self.moved.addr.clone(), why })
-            }),
+        let Some(way) = asked else { return Ok(ways.into_iter().find(|way| *way != WayBack::Restore)) };
+        if ways.contains(&way) {
+            return Ok(Some(way));
         }
+        let names: Vec<&str> = ways.iter().map(|way| way.name()).collect();
+        let there_is = if names.is_empty() { NONE.to_owned() } else { format!("there is {}", names.join(", ")) };
+        let seen = self.actor.recorded().and_then(|seen| seen.no_replay);
+        let because = seen.filter(|_| way == WayBack::Replay).map_or_else(String::new, |why| format!("{why}; "));
+        let addr = self.moved.addr.clone();
+        let take = |name: &&str| format!("take {name}: {} --by {name}", order("rollback", &self.upgrade, &[&addr]));
+        let mut instead: Vec<String> = names.iter().map(take).collect();
+        if instead.is_empty() {
+            instead.push(goes_on(&self.upgrade, &[&addr]));
+        }
+        Err(UpgradeError::Back(BackError::NoWay { addr, way, why: format!("{because}{there_is}"), instead }))
     }
+}
+
+/// What is said where there is no way back.
+const NONE: &str = "there is none";
+
+/// That nothing takes these back which gives nothing up; those of whom that is so for the same reason.
+fn lossy(of: &UpgradeId, without: &[(Addr, Vec<WayBack>)], others: &[&Addr]) -> UpgradeError {
+    let (none, restore): (Vec<_>, Vec<_>) = without.iter().partition(|(_, ways)| ways.is_empty());
+    let [none, restore] = [none, restore].map(|those| those.into_iter().map(|(addr, _)| addr).collect::<Vec<_>>());
+    let by = WayBack::Restore;
+    let (actors, why) = match none.is_empty() {
+        true => (&restore, format!("{by} gives up what came since the commit, and must be asked for (--by {by})")),
+        false => (&none, NONE.to_owned()),
+    };
+    let mut instead = Vec::new();
+    if !restore.is_empty() {
+        instead.push(format!("give it up: {} --by {by}", order("rollback", of, &restore)));
+    }
+    if !others.is_empty() {
+        instead.push(format!("take the others back: {}", order("rollback", of, others)));
+    }
+    instead.push(goes_on(of, actors));
+    UpgradeError::Back(BackError::Lossy { actors: names(actors, ", "), why, instead })
+}
+
+fn goes_on(of: &UpgradeId, actors: &[&Addr]) -> String {
+    format!("let the new version go on: {}", order("finalise", of, actors))
+}
+
+/// What an operator types to have that done with these.
+fn order(what: &str, of: &UpgradeId, actors: &[&Addr]) -> String {
+    format!("teneral upgrade {what} {of} {}", names(actors, " "))
+}
+
+/// All of them: a command that named some would leave the others.
+fn names(actors: &[&Addr], between: &str) -> String {
+    actors.iter().map(|addr| addr.path()).collect::<Vec<_>>().join(between)
 }

@@ -162,6 +162,8 @@ fn f36_a_version_before_that_hangs_in_save_leaves_no_way_back_and_the_new_one_ma
         .roll_back(&report.id, (None, PathlessPolicy::Refuse), &[], ("operator", ""))
         .expect_err("there is no way");
     assert_eq!(none.code(), "UPG-NO-WAY-BACK");
+    let hint = format!("let the new version go on: teneral upgrade finalise {} counter/a", report.id);
+    assert_eq!(none.hint(), hint, "no way is named that there is not");
     house.upgrades.finalise(&report.id, &[], "operator").expect("it is on probation");
     let seen = see(&actor);
     assert_eq!((seen.version.as_str(), seen.count), ("2.0.0", 7), "nothing is lost");

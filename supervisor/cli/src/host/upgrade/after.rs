@@ -99,9 +99,6 @@ pub(super) fn rollback(
     let done: Result<Vec<Report>, Failure> =
         host.because(why).call(async |client| client.post(&path, &body).await).map_err(as_typed);
     let reports = done.map_err(|failure| match failure.code() {
-        "UPG-NO-WAY-BACK" => {
-            failure.hinting(&format!("take one that there is: teneral upgrade rollback {id} --by WAY"))
-        }
         "UPG-PROBATION" => failure.hinting(&format!("look at how it stands: teneral upgrade status {id}")),
         _ => failure,
     })?;

@@ -15,7 +15,7 @@ use teneral::api::wire::{ProbationEnd, ProbationView, UpgradeSummary, UpgradeVie
 use teneral::api::{ApiError, Client, Told, Watch};
 use teneral::store::{ActorEnd, BackDone, Entry, Move, StepResult, UpgradeId};
 use teneral::upgrade::{Failure as Refused, Phase};
-use teneral::{Addr, OnProbation};
+use teneral::{Addr, OnProbation, WayBack};
 
 /// So many actors on probation are shown in full, those that need somebody first.
 const SHOWN_MAX: usize = 10;
@@ -336,11 +336,19 @@ pub(super) fn hints(id: &UpgradeId, on: &[&OnProbation]) -> String {
     if on.iter().all(|on| on.quarantined.is_none()) {
         text.push_str(&format!("  final:  teneral upgrade finalise {id}\n"));
     }
-    let mut ways = on.iter().flat_map(|on| &on.ways).peekable();
-    if ways.peek().is_some() {
-        // What gives work up is only taken by name.
-        let by = if ways.any(|way| *way != teneral::WayBack::Restore) { "" } else { " --by restore" };
-        text.push_str(&format!("  back:   teneral upgrade rollback {id}{by}\n"));
+    // What gives work up is only taken by name.
+    let (keep, left): (Vec<&OnProbation>, Vec<&OnProbation>) =
+        on.iter().partition(|on| on.ways.iter().any(|way| *way != WayBack::Restore));
+    let (restore, none): (Vec<&OnProbation>, Vec<&OnProbation>) = left.into_iter().partition(|on| !on.ways.is_empty());
+    let groups = usize::from(!keep.is_empty()) + usize::from(!restore.is_empty()) + usize::from(!none.is_empty());
+    for (group, by) in [(keep, ""), (restore, " --by restore")] {
+        if group.is_empty() {
+            continue;
+        }
+        // An order for all of them is refused where it is not to be had for one.
+        let names: Vec<&str> = group.iter().map(|on| on.actor.path()).filter(|_| groups > 1).collect();
+        let names: String = names.iter().map(|name| format!(" {name}")).collect();
+        text.push_str(&format!("  back:   teneral upgrade rollback {id}{names}{by}\n"));
     }
     text
 }
