@@ -97,6 +97,8 @@ fn leaf(name: &str) -> Value {
         "char" => json!("a"),
         "string" => json!("text"),
         "addr" => json!("kind/key"),
+        // A list of small numbers, as for a list of `u8`.
+        "bytes" => json!([]),
         "f32" | "f64" => json!(0.5),
         "u8" | "u16" | "u32" | "u64" | "u128" | "usize" | "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => json!(1),
         _ => Value::Null,
@@ -124,6 +126,7 @@ mod tests {
         assert_eq!(typed(&json!({ "struct": [] })), "");
         assert_eq!(typed(&json!({ "tuple": ["u8"] })), " '1'");
         assert_eq!(typed(&json!({ "array": ["bool", 2] })), " '[false,false]'");
+        assert_eq!(typed(&json!({ "struct": [["body", "bytes"]] })), r#" '{"body":[]}'"#);
     }
 
     #[test]

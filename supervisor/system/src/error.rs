@@ -421,9 +421,10 @@ impl SystemError {
                 "give the kind another name in its library's export_actor!, and build it anew".to_owned()
             }
             Self::Key { key, .. } => format!("write it without: {:?}", better_key(key)),
-            Self::InUse { kind, .. } => {
-                format!("move them first: teneral upgrade apply {kind} --to VERSION; see teneral kind show {kind}")
-            }
+            Self::InUse { kind, .. } => format!(
+                "actors are moved by teneral upgrade apply {kind} --to VERSION, the default by teneral kind \
+                 set-default {kind} VERSION; see teneral kind show {kind}"
+            ),
             Self::Default { kind } => {
                 format!("name a version, or the kind's default: teneral kind set-default {kind} VERSION")
             }

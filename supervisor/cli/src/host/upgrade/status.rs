@@ -218,7 +218,7 @@ pub(super) fn steps(view: &UpgradeView) -> String {
                     StepResult::Undone => "undone".to_owned(),
                     StepResult::Failed { code, cause } => format!("failed [{code}] {cause}"),
                 };
-                let took = format!("{} us", step.took_us);
+                let took = took(step.took_us);
                 rows.push(vec![step.step.clone(), or_dash(step.actor.as_ref()), took, result]);
             }
             Entry::End(end) => {
@@ -232,6 +232,15 @@ pub(super) fn steps(view: &UpgradeView) -> String {
     }
     let did = ends(view).flat_map(|end| back(end).into_iter().chain(lost(end)));
     text + &columns(&rows) + &did.collect::<String>() + &unkept(view).unwrap_or_default() + &after(view)
+}
+
+/// A time, in a unit in which it can be read.
+fn took(us: u64) -> String {
+    match us {
+        0..10_000 => format!("{us} us"),
+        10_000..10_000_000 => format!("{} ms", us / 1000),
+        _ => format!("{} s", us / 1_000_000),
+    }
 }
 
 /// That a host which ended now would bring its actors back on other versions than they run.
@@ -408,4 +417,15 @@ fn undecided(UpgradeView { id, journal, .. }: &UpgradeView, over: &[ProbationEnd
 fn because(why: &str, id: &UpgradeId, actor: &Addr) -> String {
     let why = own_reason(why, id, actor);
     if why.is_empty() { String::new() } else { format!(": {}", harmless(why)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::took;
+
+    #[test]
+    fn a_time_is_written_in_a_unit_in_which_it_can_be_read() {
+        let written = [87, 9_999, 10_000, 4_215_000, 9_999_999, 61_000_000].map(took);
+        assert_eq!(written, ["87 us", "9999 us", "10 ms", "4215 ms", "9999 ms", "61 s"]);
+    }
 }
