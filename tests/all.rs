@@ -27,6 +27,7 @@ mod probations;
 mod served;
 mod signing;
 mod spine;
+mod spread;
 mod terminal;
 mod trials;
 mod verbs;
@@ -68,6 +69,7 @@ fn main() {
         verbs::tests(),
         watched::tests(),
         spine::tests(),
+        spread::tests(),
         terminal::tests(),
         trials::tests(),
     ]

@@ -48,6 +48,10 @@ pub enum AskError {
     /// No reply will come: the actor began anew from its start arguments, and what kept the way back is gone.
     #[error("the actor did not reply")]
     NoReply,
+    /// Of several that serve an address one had the request and is no more: whether it was handled nobody knows, and it
+    /// may not be handled twice.
+    #[error("the answer is lost: {0}")]
+    Lost(String),
     /// The actor asked itself, which could never be answered while it waits.
     #[error("an actor cannot wait for itself")]
     ToItself,
@@ -68,7 +72,7 @@ impl AskError {
         if let Some(error) = plain.into_iter().find(|error| error.to_string() == text) {
             return error;
         }
-        let about: [fn(String) -> Self; 8] = [
+        let about: [fn(String) -> Self; 9] = [
             Self::NoActor,
             Self::UnknownMessage,
             Self::UnknownShape,
@@ -77,6 +81,7 @@ impl AskError {
             Self::Decode,
             Self::Encode,
             Self::Denied,
+            Self::Lost,
         ];
         let read = |make: fn(String) -> Self| {
             // The sentence around a hole that no name can contain.
@@ -207,6 +212,7 @@ mod tests {
             AskError::UnknownShape(about.clone()),
             AskError::Failed(about.clone()),
             AskError::Panicked(about.clone()),
+            AskError::Lost(about.clone()),
             AskError::Decode(about.clone()),
             AskError::ReplyShape,
             AskError::NoReply,

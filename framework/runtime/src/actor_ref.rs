@@ -194,7 +194,8 @@ impl ActorRef {
     /// [`AskError`].
     pub async fn ask<R: Request>(&self, request: R, timeout: Duration) -> Result<R::Reply, AskError> {
         let body = encode(&request).map_err(|error| AskError::Encode(error.to_string()))?;
-        let asking = Asking::new(&self.cell, <R as Wire>::tag(), body, <R::Reply as Shape>::FINGERPRINT, timeout)?;
+        let (tag, shape) = (<R as Wire>::tag(), <R::Reply as Shape>::FINGERPRINT);
+        let asking = Asking::new(&self.cell, None, (tag, body), shape, timeout)?;
         let reply = asking.await.map_err(|error| match error {
             AskError::UnknownMessage(_) => AskError::UnknownMessage(R::NAME.to_owned()),
             other => other,
@@ -276,7 +277,23 @@ impl ActorRef {
         reply: Fingerprint,
         timeout: Duration,
     ) -> Result<(Fingerprint, Vec<u8>), AskError> {
-        let reply = Asking::new(&self.cell, tag, body.into(), reply, timeout)?.await?;
+        self.ask_raw_from(None, tag, body, reply, timeout).await
+    }
+
+    /// As [`ActorRef::ask_raw`], with the actor that it is from, if it is from one.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask_raw_from(
+        &self,
+        from: Option<&Self>,
+        tag: Tag,
+        body: Vec<u8>,
+        reply: Fingerprint,
+        timeout: Duration,
+    ) -> Result<(Fingerprint, Vec<u8>), AskError> {
+        let from = from.map(|from| Arc::clone(&from.cell));
+        let reply = Asking::new(&self.cell, from, (tag, body.into()), reply, timeout)?.await?;
         Ok((reply.shape, reply.body.into_vec()))
     }
 

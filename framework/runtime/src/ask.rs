@@ -33,8 +33,8 @@ pub(crate) struct Asking<'a> {
 impl<'a> Asking<'a> {
     pub(crate) fn new(
         cell: &'a Arc<Cell>,
-        tag: Tag,
-        body: Body,
+        from: Option<Arc<Cell>>,
+        (tag, body): (Tag, Body),
         shape: Fingerprint,
         timeout: Duration,
     ) -> Result<Self, AskError> {
@@ -46,7 +46,7 @@ impl<'a> Asking<'a> {
         let (number, now) = (shared.number(), shared.clock.now());
         let (deadline, request) = (now + timeout, Requested { variant: tag.variant, at: now });
         let call = Arc::new(OutsideCall { number, request, shape, deadline, slot: Slot::new() });
-        let envelope = Envelope::new(tag, body, Kind::Ask(ReplyTo::Outside(Arc::clone(&call))), None);
+        let envelope = Envelope::new(tag, body, Kind::Ask(ReplyTo::Outside(Arc::clone(&call))), from);
         let line = Line { cell, ticket: None };
         Ok(Self { cell, call, unsent: Some(envelope), line, deadline: None, done: false })
     }

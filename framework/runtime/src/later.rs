@@ -8,10 +8,11 @@ use crate::actor_ref::ActorRef;
 use crate::cell::Cell;
 use crate::cell::calls::ReplyTo;
 use crate::cell::envelope::Reply;
+use crate::dead_letters::{DeadReason, Letter};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use teneral_contract::{AskError, Fingerprint};
+use teneral_contract::{AskError, Fingerprint, Tag};
 
 /// What a turn owes, outside of the turn. Dropped, the asker is told that no reply will come.
 pub struct Later {
@@ -69,6 +70,15 @@ impl Later {
         if let Some(asker) = self.asker.take() {
             asker.refuse(why);
         }
+    }
+
+    /// The message that this was taken for reached nobody: it is a dead letter, and whoever asked is told.
+    pub fn lose(&mut self, tag: Tag, body: Vec<u8>) {
+        let (to, from) = (self.this.addr.clone(), self.sender.as_ref().map(|sender| sender.addr().clone()));
+        let (body_bytes, body) = (body.len(), Some(body.into()));
+        let reason = DeadReason::Stopped;
+        self.this.shared.dead_letters.record(Letter { to, from, tag, body_bytes, body, reason });
+        self.refuse(AskError::Stopped);
     }
 
     /// From now on the actor takes no message, until [`Later::go_on`]: as much work is under way as there may be. What

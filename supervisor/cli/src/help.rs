@@ -91,7 +91,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("route explain", "teneral route explain counter/ann"),
     ("route history", "teneral route history counter"),
     ("module list", "teneral module list\nteneral module list --json"),
-    ("module show", "teneral module show counter\nteneral module show counter --version 1.0.0 --json"),
+    ("module show", "teneral module show counter\nteneral module show counter --version 1.0.0 --slot 2 --json"),
     (
         "module logs",
         "teneral module logs counter --follow\n\

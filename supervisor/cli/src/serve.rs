@@ -94,7 +94,8 @@ async fn live(
         () = signals.next() => None,
     };
     if let Some(back) = whole {
-        back.iter().for_each(say_back);
+        // Not kept: who holds an actor that stops holds its process.
+        back.into_iter().for_each(|one| say_back(&one));
         system.enter(Phase::Serving);
         let (pid, actors, profile) = (std::process::id(), system.actors().len(), serving.profile.as_str());
         tracing::info!(dir = %serving.dir.display(), pid, actors, profile, "ready");

@@ -223,7 +223,7 @@ unsafe extern "C" fn random(turn: *mut c_void) -> u64 {
 pub(crate) const fn ask_status(error: &AskError) -> TnStatus {
     match error {
         AskError::Timeout => abi::TN_TIMEOUT,
-        AskError::NoActor(_) | AskError::Stopped => abi::TN_CLOSED,
+        AskError::NoActor(_) | AskError::Stopped | AskError::Lost(_) => abi::TN_CLOSED,
         AskError::Full => abi::TN_LIMIT,
         AskError::UnknownMessage(_) => abi::TN_UNKNOWN_MESSAGE,
         AskError::UnknownShape(_) | AskError::ReplyShape => abi::TN_SCHEMA,

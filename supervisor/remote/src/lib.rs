@@ -10,6 +10,7 @@
 //!   [`client::Module`] is the process that serves now and the next one, and a provider
 //! * [`discover`] says where endpoints are
 //! * [`balance`] says which of several endpoints gets a piece of work
+//! * [`spread`] puts both together: a kind over several processes behind one address
 #![forbid(unsafe_code)]
 
 pub mod balance;
@@ -18,6 +19,7 @@ mod convert;
 pub mod discover;
 mod queue;
 pub mod serve;
+pub mod spread;
 
 /// What is made of the protocol.
 #[expect(

@@ -1,5 +1,6 @@
 //! The balancer, as a function: what may be chosen, who is, for how long whom it is held against that its work failed,
 //! and how much is done twice.
+#![forbid(unsafe_code)]
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -199,8 +200,8 @@ fn what_is_not_usable_for_a_piece_of_work_is_not_chosen_for_it() {
         assert_eq!(balancer.choose(0, LATER, |id| id.0 == 2), Some(EndpointId(2)));
     }
     assert_eq!(balancer.choose(0, LATER, |_| false), None);
-    assert!(balancer.has_another(EndpointId(2), LATER, anybody));
-    assert!(!balancer.has_another(EndpointId(2), LATER, |id| id.0 == 2));
+    assert!(balancer.could_choose(LATER, |id| id.0 == 2));
+    assert!(!balancer.could_choose(LATER, |_| false));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Where endpoints are: lists, files that somebody replaces, a real DNS server, and who registered.
+#![forbid(unsafe_code)]
 
 use futures_util::StreamExt;
 use hickory_server::Server;

@@ -39,12 +39,14 @@ pub const CODES: &[(&str, &str)] = &[
     ("SYS-JSON-HUNG", "code that does not return from JSON"),
     ("SYS-KEY", "a key that names nobody safely"),
     ("SYS-KIND", "no artifact of that kind"),
+    ("SYS-MEMBER", "an order to a member of an address"),
     ("SYS-MESSAGE", "no message of that name"),
     ("SYS-NATIVE", "an actor of the host's own that cannot be"),
     ("SYS-NOBODY", "no actor of that kind"),
     ("SYS-OWN", "an order to an actor of the host's own"),
     ("SYS-PROFILE", "a production host that was to become a development one"),
     ("SYS-QUARANTINED", "the version is in quarantine"),
+    ("SYS-SPREAD", "an address that has no state of its own"),
     ("SYS-START", "the actor could not be started"),
     ("SYS-RESERVED", "an artifact of a kind that is the host's own"),
     ("SYS-STATE", "a state that cannot be read"),
@@ -128,6 +130,22 @@ pub enum SystemError {
     Own {
         /// Who.
         addr: Addr,
+    },
+    /// The actor is a member of an address whose kind is spread over several processes.
+    #[error("{addr} is a member of {address}")]
+    Member {
+        /// Who.
+        addr: Addr,
+        /// Whose it is.
+        address: Addr,
+    },
+    /// The address is served by members, and has no state of its own.
+    #[error("{addr} has no state of its own: it is served by members")]
+    Spread {
+        /// Which.
+        addr: Addr,
+        /// One of those who have.
+        member: Addr,
     },
     /// A kind without a slash, for all its actors, and there are none.
     #[error("no actor of kind {kind}")]
@@ -363,6 +381,8 @@ impl SystemError {
             Self::Actor { .. } => "SYS-ACTOR",
             Self::Actors { .. } => "SYS-ACTORS",
             Self::Own { .. } => "SYS-OWN",
+            Self::Member { .. } => "SYS-MEMBER",
+            Self::Spread { .. } => "SYS-SPREAD",
             Self::Native(NotNative::CaFile { .. }) => "NATIVE-CA",
             Self::Native(_) => "SYS-NATIVE",
             Self::Nobody { .. } => "SYS-NOBODY",
@@ -449,6 +469,8 @@ impl SystemError {
                 "look at it: teneral actor show; it ends with the host, and grants in teneral.toml say who may use it"
                     .to_owned()
             }
+            Self::Spread { member, .. } => format!("look at a member's: teneral actor state {member}"),
+            Self::Member { address, .. } => format!("give the order to {address}: its members follow it"),
             Self::Native(NotNative::CaFile { .. }) => {
                 "name a file of certificates in PEM, as a CA gives it away: http_client.ca_file; or none".to_owned()
             }
@@ -470,6 +492,7 @@ fn unanswered(why: &AskError, addr: &Addr) -> String {
         }
         AskError::Denied(_) => "write what the cause says into teneral.toml, and start the host again".to_owned(),
         AskError::Failed(_) => "mend what its code says".to_owned(),
+        AskError::Lost(_) => "ask again, if it may be done twice; kinds.KIND.idempotent names what may".to_owned(),
         AskError::Panicked(_) => "look at the log: the actor has begun anew, as its options say".to_owned(),
         _ => "look at the actor's status".to_owned(),
     }

@@ -88,6 +88,7 @@ impl System {
     /// [`SystemError::Json`] when its code offers no JSON.
     pub async fn state_json(&self, addr: impl ToAddr, timeout: Duration) -> Result<String, SystemError> {
         let actor = self.up(addr).await?;
+        self.unless_spread(actor.addr())?;
         loop {
             let provider = actor.provider();
             let read = actor.state(timeout).await;

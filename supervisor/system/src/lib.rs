@@ -27,6 +27,7 @@
 //! * `defined`: what comes back when the host does
 //! * [`fallen`]: who is down, and why
 //! * `modules`: kinds that run in processes of their own
+//! * `members`: addresses whose kind is spread over several of them
 //! * `moves`: actors moved between versions
 //! * `probations`: versions that are watched after their commit, and the ways back
 //! * `rollouts`: two versions of a kind side by side
@@ -45,6 +46,7 @@ pub mod fallen;
 pub mod ingress;
 mod json;
 mod library;
+mod members;
 mod modules;
 mod moves;
 pub mod name;
@@ -75,6 +77,7 @@ pub use teneral_loader as loader;
 pub use teneral_native as native;
 pub use teneral_native::{FileAct, Grant, Grants, Native};
 pub use teneral_native_api as native_api;
+pub use teneral_remote::{balance, spread};
 pub use teneral_rollout as rollout;
 pub use teneral_runtime as runtime;
 pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spawn};

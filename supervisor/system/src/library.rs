@@ -313,7 +313,7 @@ impl Library {
 
     /// The code of an artifact that runs already, in the place of its kind.
     fn here(&self, kind: &str, digest: Digest) -> Option<Arc<dyn Provider>> {
-        let module = || self.processes.module(digest).map(|module| module as Arc<dyn Provider>);
+        let module = || self.processes.code(kind, digest);
         match self.processes.place(kind) {
             // A program runs by itself wherever the kind is said to.
             Place::InProcess => LOADER.image(digest).map(|image| Arc::new(image) as _).or_else(module),
@@ -327,7 +327,7 @@ impl Library {
             Place::InProcess if !verified.is_program() || cfg!(feature = "bug-p12") => {
                 Ok(Arc::new(self.load(verified)?))
             }
-            _ => Ok(self.processes.start(&verified, &self.policy)?),
+            _ => self.processes.start(&verified, &self.policy),
         }
     }
 
@@ -337,6 +337,11 @@ impl Library {
         let gate = Gate { policy: self.policy.clone(), trust: UnsignedRecord };
         let verified = gate.verify_bytes(self.store.artifact(release.digest)?, Some(release));
         self.processes.try_out(&verified.map_err(|error| by_gate(&error))?, &self.policy, timeout)
+    }
+
+    /// The kinds that run in processes of their own.
+    pub(crate) const fn processes(&self) -> &Processes {
+        &self.processes
     }
 
     /// The modules that run in processes of their own.

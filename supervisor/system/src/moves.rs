@@ -180,7 +180,7 @@ impl System {
     /// none is in the report.
     fn born_meanwhile(&self, kind: &str, report: &Report) -> Option<String> {
         let to = &report.actors.first()?.to;
-        let actors = self.runtime().actors_of(kind);
+        let actors = self.actors_of(kind);
         let born: Vec<String> = actors
             .iter()
             .filter(|actor| report.of(actor.addr()).is_none() && actor.provider().version() != to)
@@ -205,7 +205,7 @@ impl System {
             Target::Actors(actors) => actors,
             Target::Text(text) if text.contains('/') => vec![text.as_str().to_addr()?],
             Target::Text(kind) => {
-                let all = self.runtime().actors_of(&kind);
+                let all = self.actors_of(&kind);
                 let down: Vec<Addr> = self.down_of(&kind)?;
                 match (all.is_empty(), down.first()) {
                     (true, Some(down)) => return Err(self.is_down(down.clone())),
@@ -217,6 +217,7 @@ impl System {
                 all.iter().map(|actor| actor.addr().clone()).collect()
             }
         };
+        actors.iter().try_for_each(|addr| self.unless_member(addr))?;
         let (who, to) = (who.unwrap_or_else(|| self.inner().who.clone()), parse(&to)?);
         notes.extend(self.taken_back(&actors, &to));
         let request = Request::new(who, actors, &to);

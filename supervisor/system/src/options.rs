@@ -8,6 +8,7 @@ use teneral_control::api::wire::ConfigRow;
 use teneral_control::trust::{Profile, Signed};
 use teneral_loader::{LoaderLimits, Policy};
 use teneral_native::{Grants, Limits};
+use teneral_remote::spread::SpreadPolicy;
 use teneral_runtime::{ActorOptions, RuntimeConfig, Spawn};
 use teneral_upgrade::{Options as UpgradeOptions, TrialProgram};
 
@@ -40,6 +41,8 @@ pub struct Options {
     pub trial_program: TrialProgram,
     /// Where the actors of a kind run; of one that is not here, in the host.
     pub places: BTreeMap<String, Place>,
+    /// Which of the kinds in processes of their own are spread over several, and how.
+    pub spreads: BTreeMap<String, SpreadPolicy>,
     /// The bounds of the processes that serve modules.
     pub modules: ModuleLimits,
     /// Which kinds may use the host's HTTP client, files and clock.
@@ -82,6 +85,7 @@ impl Options {
             upgrade,
             trial_program: TrialProgram::ByRule,
             places: BTreeMap::new(),
+            spreads: BTreeMap::new(),
             modules: ModuleLimits::standard(),
             grants,
             ca_file,

@@ -285,7 +285,7 @@ impl System {
         if !has_the_say(rollout) {
             return Vec::new();
         }
-        let actors = self.runtime().actors_of(rollout.kind());
+        let actors = self.actors_of(rollout.kind());
         let running: Vec<(Addr, Version)> =
             actors.iter().map(|actor| (actor.addr().clone(), actor.info().version)).collect();
         let none = Attributes::NONE;

@@ -5,6 +5,7 @@
 
 use crate::events::{Happened, Source};
 use crate::library::{Brought, Library};
+use crate::members::Members;
 use crate::modules::Processes;
 use crate::name::is_key;
 use crate::probations::Keeper;
@@ -77,8 +78,8 @@ impl System {
         serve_as(&store, profile, after_production)?;
         config.epoch = store.next_epoch()?;
         let events = Source::new(config.epoch);
-        let processes =
-            Processes::new(options.places, options.modules, options.trial_program.clone(), absolute.join("modules"));
+        let (spread, bounds) = ((options.places, options.spreads), (options.modules, config.state_bytes_max));
+        let processes = Processes::new(spread, bounds, options.trial_program.clone(), absolute.join("modules"));
         let library = Arc::new(Library::new(Arc::clone(&store), profile, (gate, loader), processes));
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());
@@ -106,6 +107,7 @@ impl System {
         };
         let inner = Arc::new(inner);
         inner.upgrades.tell_outcomes(Keeper(Arc::downgrade(&inner)));
+        inner.library.processes().serve_for(Arc::new(Members(Arc::downgrade(&inner))));
         Ok(Self::of(inner))
     }
 

@@ -1,40 +1,166 @@
-//! `[kinds.KIND]`: where the actors of a kind run.
+//! `[kinds.KIND]`: where the actors of a kind run, and over how many processes.
 
-use super::file::{Node, Table};
+use super::file::{Item, Node, Table};
 use super::problems::Problems;
 use super::{Origin, Row};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use teneral::Place;
+use teneral::balance::{Strategy, WEIGHT_MAX};
+use teneral::spread::SpreadPolicy;
 use teneral::upgrade::nearest::hint;
 
-/// Takes the places out of a file; what is none is refused with its line.
-pub(super) fn take(file: &mut Table, problems: &mut Problems) -> (BTreeMap<String, Place>, Vec<Row>) {
-    let (mut places, mut rows) = (BTreeMap::new(), Vec::new());
-    let Some(tables) = file.table("kinds", problems) else { return (places, rows) };
+/// Most processes of one version of a kind.
+const INSTANCES_MAX: i64 = 64;
+
+/// How members are chosen, as it is written.
+const BALANCES: [(&str, Strategy); 4] = [
+    ("two-choices", Strategy::TwoChoices),
+    ("round-robin", Strategy::RoundRobin),
+    ("weighted", Strategy::Weighted),
+    ("hash", Strategy::Hash),
+];
+
+/// What a file says of kinds.
+#[derive(Debug, Default)]
+pub(super) struct Kinds {
+    pub(super) places: BTreeMap<String, Place>,
+    pub(super) spreads: BTreeMap<String, SpreadPolicy>,
+    pub(super) rows: Vec<Row>,
+}
+
+/// Takes the kinds out of a file; what is none is refused with its line.
+pub(super) fn take(file: &mut Table, problems: &mut Problems) -> Kinds {
+    let mut kinds = Kinds::default();
+    let Some(tables) = file.table("kinds", problems) else { return kinds };
     for (kind, at, item) in tables.take_all() {
-        let Node::Table(mut table) = item.node else {
+        let Node::Table(table) = item.node else {
             problems.at(&at, format!("kinds.{kind} takes a table, not {}", item.node.type_name()));
             continue;
         };
-        if let Some(item) = table.take("place") {
-            let found = match &item.node {
-                Node::Text(name) => Place::named(name).ok_or_else(|| {
-                    let near = hint(name, Place::NAMES);
-                    format!("kinds.{kind}.place is none of {}: {near}", Place::NAMES.join(", "))
-                }),
-                other => Err(format!("kinds.{kind}.place takes a name, not {}", other.type_name())),
-            };
-            match found {
-                Ok(place) => {
-                    let origin = Origin::File(item.at.clone());
-                    let (key, value) = (format!("kinds.{kind}.place"), place.name().to_owned());
-                    rows.push(Row { key, value, unit: "name", from: origin.to_string(), source: origin.source() });
-                    places.insert(kind.clone(), place);
+        kinds.take(&kind, table, problems);
+    }
+    kinds
+}
+
+impl Kinds {
+    fn take(&mut self, kind: &str, mut table: Table, problems: &mut Problems) {
+        let place = table.take("place").and_then(|item| self.place(kind, &item, problems));
+        let instances = table.take("instances").and_then(|item| {
+            let found = number(&item.node, INSTANCES_MAX).map(|count| (count, item.at.clone()));
+            let found = found.map_err(|why| format!("kinds.{kind}.instances {why}"));
+            let (count, at) = said(found, &item, problems)?;
+            self.row(&item, format!("kinds.{kind}.instances"), count.to_string(), "processes");
+            Some((count, at))
+        });
+        // Each of them is of no use without several processes, and a slip where there are none.
+        let more: Vec<(&str, Item)> =
+            ["balance", "weights", "idempotent"].into_iter().filter_map(|key| Some((key, table.take(key)?))).collect();
+        table.end(&[], problems);
+        match (place, instances) {
+            (Some(Place::Process), Some((count, _))) => {
+                let policy = self.spread(kind, count, more, problems);
+                self.spreads.insert(kind.to_owned(), policy);
+            }
+            (_, Some((_, at))) => {
+                problems.at(&at, format!("kinds.{kind}.instances needs kinds.{kind}.place = \"process\""));
+            }
+            (_, None) => {
+                for (key, item) in more {
+                    problems.at(&item.at, format!("kinds.{kind}.{key} needs kinds.{kind}.instances"));
                 }
-                Err(problem) => problems.at(&item.at, problem),
             }
         }
-        table.end(&[], problems);
+        if let Some(place) = place {
+            self.places.insert(kind.to_owned(), place);
+        }
     }
-    (places, rows)
+
+    fn place(&mut self, kind: &str, item: &Item, problems: &mut Problems) -> Option<Place> {
+        let found = match &item.node {
+            Node::Text(name) => Place::named(name).ok_or_else(|| {
+                let near = hint(name, Place::NAMES);
+                format!("kinds.{kind}.place is none of {}: {near}", Place::NAMES.join(", "))
+            }),
+            other => Err(format!("kinds.{kind}.place takes a name, not {}", other.type_name())),
+        };
+        let place = said(found, item, problems)?;
+        self.row(item, format!("kinds.{kind}.place"), place.name().to_owned(), "name");
+        Some(place)
+    }
+
+    fn spread(
+        &mut self,
+        kind: &str,
+        instances: usize,
+        more: Vec<(&str, Item)>,
+        problems: &mut Problems,
+    ) -> SpreadPolicy {
+        let mut policy = SpreadPolicy::standard(instances);
+        for (key, item) in more {
+            let name = format!("kinds.{kind}.{key}");
+            let taken = match key {
+                "balance" => strategy(&item.node).map(|(written, strategy)| {
+                    policy.balance.strategy = strategy;
+                    (written.to_owned(), "name")
+                }),
+                "weights" => weights(&item.node, instances).map(|weights| {
+                    policy.weights.clone_from(&weights);
+                    (format!("{weights:?}"), "shares")
+                }),
+                _ => names(&item.node).map(|names| {
+                    policy.idempotent.clone_from(&names);
+                    (names.into_iter().collect::<Vec<_>>().join(", "), "messages")
+                }),
+            };
+            let taken = taken.map_err(|why| format!("{name} {why}"));
+            if let Some((value, unit)) = said(taken, &item, problems) {
+                self.row(&item, name, value, unit);
+            }
+        }
+        policy
+    }
+
+    fn row(&mut self, item: &Item, key: String, value: String, unit: &'static str) {
+        let origin = Origin::File(item.at.clone());
+        self.rows.push(Row { key, value, unit, from: origin.to_string(), source: origin.source() });
+    }
+}
+
+/// What was found, or the problem that it is.
+fn said<T>(found: Result<T, String>, item: &Item, problems: &mut Problems) -> Option<T> {
+    found.map_err(|problem| problems.at(&item.at, problem)).ok()
+}
+
+fn number(node: &Node, most: i64) -> Result<usize, String> {
+    match node {
+        Node::Whole(count) if (1..=most).contains(count) => Ok(usize::try_from(*count).unwrap_or(1)),
+        Node::Whole(count) => Err(format!("is {count}: it goes from 1 to {most}")),
+        other => Err(format!("takes a number, not {}", other.type_name())),
+    }
+}
+
+fn strategy(node: &Node) -> Result<(&'static str, Strategy), String> {
+    let Node::Text(name) = node else { return Err(format!("takes a name, not {}", node.type_name())) };
+    BALANCES.into_iter().find(|(known, _)| known == name).ok_or_else(|| {
+        let known = BALANCES.map(|(known, _)| known);
+        format!("is none of {}: {}", known.join(", "), hint(name, known))
+    })
+}
+
+fn weights(node: &Node, instances: usize) -> Result<Vec<u32>, String> {
+    let Node::List(items) = node else { return Err(format!("takes a list, not {}", node.type_name())) };
+    if items.len() != instances {
+        return Err(format!("has {} of them, for {instances} instances", items.len()));
+    }
+    let weight = |item: &Item| number(&item.node, WEIGHT_MAX.into()).map(|weight| u32::try_from(weight).unwrap_or(1));
+    items.iter().map(weight).collect::<Result<_, _>>().map_err(|why| format!("has one that {why}"))
+}
+
+fn names(node: &Node) -> Result<BTreeSet<String>, String> {
+    let Node::List(items) = node else { return Err(format!("takes a list, not {}", node.type_name())) };
+    let name = |item: &Item| match &item.node {
+        Node::Text(name) => Ok(name.clone()),
+        other => Err(format!("takes names of messages, not {}", other.type_name())),
+    };
+    items.iter().map(name).collect()
 }

@@ -214,11 +214,12 @@ fn read(flags: &Flags, heard: Heard) -> Result<Config, Failure> {
     }
     let mut tables = Vec::new();
     if let Some(file) = &mut file {
-        let (granted, placed, routed);
+        let (granted, routed);
         (serving.grants, granted) = grants::take(file, &mut problems);
-        (serving.places, placed) = kinds::take(file, &mut problems);
+        let kinds = kinds::take(file, &mut problems);
+        (serving.places, serving.spreads) = (kinds.places, kinds.spreads);
         (serving.routes, routed) = routes::take(file, &mut problems);
-        tables.extend(granted.into_iter().chain(placed).chain(routed));
+        tables.extend(granted.into_iter().chain(kinds.rows).chain(routed));
     }
     if serving.http_listen.is_none() && !serving.routes.is_empty() {
         problems.elsewhere("there are routes, and http.listen does not say where they are".to_owned());

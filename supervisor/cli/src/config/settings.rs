@@ -11,6 +11,7 @@ use teneral::api::wire::ConfigRow;
 use teneral::ingress::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, Ingress, Routes};
 use teneral::loader::{LoaderLimits, Policy};
 use teneral::options::{ACTORS_MAX, JSON_THREADS_MAX};
+use teneral::spread::SpreadPolicy;
 use teneral::store::ARTIFACT_BYTES_MAX;
 use teneral::trust::Profile;
 use teneral::{Grants, ModuleLimits, Options, Place, RuntimeConfig, UpgradeOptions};
@@ -52,6 +53,8 @@ pub(crate) struct Serving {
     pub(crate) grants: Grants,
     /// Where the actors of a kind run.
     pub(crate) places: BTreeMap<String, Place>,
+    /// Which of them run in several processes, and how messages are spread over these.
+    pub(crate) spreads: BTreeMap<String, SpreadPolicy>,
     modules: ModuleLimits,
     /// Every value with where it came from, for whoever asks the host.
     pub(crate) told: Vec<ConfigRow>,
@@ -81,6 +84,7 @@ impl Serving {
             routes: Routes::none(),
             grants: Grants::none(),
             places: BTreeMap::new(),
+            spreads: BTreeMap::new(),
             modules: ModuleLimits::standard(),
             told: Vec::new(),
             ca_file: None,
@@ -99,6 +103,7 @@ impl Serving {
         options.json_threads_max = self.json_threads_max;
         options.grants = self.grants.clone();
         options.places = self.places.clone();
+        options.spreads = self.spreads.clone();
         options.modules = self.modules;
         options.told = self.told.clone();
         options.ca_file = self.ca_file.clone();

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
+use teneral_contract::Addr;
 
 /// A version that runs in a process of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -13,8 +14,17 @@ pub struct ModuleView {
     pub version: Version,
     /// Where its actors run: `process`.
     pub place: String,
+    /// Of a kind that is spread over several processes, which of them, from 1.
+    #[serde(default)]
+    pub slot: Option<usize>,
     /// Its process, while there is one.
     pub pid: Option<i32>,
+    /// Where that one listened when it was found.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// Where it is known from: `supervisor`, for a process that the host started.
+    #[serde(default)]
+    pub found: String,
     /// When the latest one was started.
     pub started: Option<Timestamp>,
     /// Processes that were started for it in this life of the host.
@@ -27,6 +37,28 @@ pub struct ModuleView {
     pub gone: Option<String>,
     /// The file that its processes write their output to. That of the one before is beside it, and ends in `.1`.
     pub output: String,
+    /// Of a kind that is spread, the members of addresses that it serves.
+    #[serde(default)]
+    pub members: Vec<MemberView>,
+}
+
+/// A member of an address whose kind is spread over several processes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct MemberView {
+    /// The address.
+    pub address: Addr,
+    /// The member's own name.
+    pub member: Addr,
+    /// Calls that it has, and messages that it is about to accept.
+    pub pending: usize,
+    /// How it stands with it: `serving`, `slow_start`, `ejected`, `not_serving`, `gone`, `draining`.
+    pub health: String,
+    /// In a slow start, how many percent of its share it gets.
+    #[serde(default)]
+    pub percent: Option<u32>,
+    /// Ejected, for how many milliseconds yet.
+    #[serde(default)]
+    pub ejected_ms: Option<u64>,
 }
 
 /// Which part of what a module's processes wrote.
@@ -41,6 +73,9 @@ pub struct OutputPart {
     /// From this byte on; from the first when it is left out.
     #[serde(default)]
     pub from: u64,
+    /// Of a kind that is spread, of the process in this slot.
+    #[serde(default)]
+    pub slot: Option<usize>,
 }
 
 /// Part of what one process of a module wrote.

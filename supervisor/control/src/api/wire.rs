@@ -16,7 +16,7 @@ use teneral_upgrade::{
     Downgrades, Failure, Lossy, OnProbation, Options, PathlessPolicy, Plan, StateMode, TrialRemains, Trials, Unstable,
 };
 
-pub use super::modules::{ModuleOutput, ModuleView, OutputPart};
+pub use super::modules::{MemberView, ModuleOutput, ModuleView, OutputPart};
 pub use super::probation::{
     Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView, RollBack, WatchChoices,
 };

@@ -301,12 +301,12 @@ impl Balancer {
         well * 100 < all * u64::from(self.policy.panic_percent)
     }
 
-    /// Whether another endpoint than that one could be chosen now.
+    /// Whether somebody who is `usable` could be chosen now.
     #[must_use]
-    pub fn has_another(&self, than: EndpointId, now: Duration, usable: impl Fn(EndpointId) -> bool) -> bool {
+    pub fn could_choose(&self, now: Duration, usable: impl Fn(EndpointId) -> bool) -> bool {
         let panics = self.panics(now);
-        let others = self.members.iter().filter(|(endpoint, _)| **endpoint != than && usable(**endpoint));
-        others.into_iter().any(|(_, member)| member.is_present() && (panics || member.is_well(now)))
+        let is_open = |member: &Member| member.is_present() && (panics || member.is_well(now));
+        self.members.iter().any(|(endpoint, member)| is_open(member) && usable(*endpoint))
     }
 
     /// How it stands with each, by id.

@@ -3,11 +3,14 @@
 use super::Process;
 use super::fate::Fate;
 use super::instance::Instance;
+use super::process::{LATE_LOOK, LOOK};
 use crate::convert::{fault, fingerprint, tag, to_fingerprint};
 use crate::proto::{self, json_reply, json_request, state_reply};
 use bytes::Bytes;
 use std::future::Future;
 use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Instant;
 use teneral_contract::{Contract, Digest, Manifest};
 use teneral_runtime::ports::{Behaviour, Body, Fault, FaultKind, Json, JsonDone, Provider};
 use tokio::time::timeout;
@@ -33,6 +36,11 @@ impl Process {
                 Ok(answer)
             }
             Ok(Ok(Err(status))) => {
+                // Who watches the process may know better why: its end is seen a moment later.
+                let until = Instant::now() + LATE_LOOK * 4;
+                while broke(&status) && self.gone().is_none() && Instant::now() < until {
+                    thread::sleep(LOOK);
+                }
                 let fault = failed(&self.gone().unwrap_or_else(|| status.message().to_owned()));
                 // It has answered, and nobody can believe that.
                 let kind = if status.code() == Code::InvalidArgument { FaultKind::Protocol } else { fault.kind };
@@ -55,6 +63,11 @@ impl Process {
         let this = self.this.upgrade().ok_or_else(|| Fault::new(FaultKind::Failed, "nobody needs the module"))?;
         Ok(Box::new(Instance::new(this, id)))
     }
+}
+
+/// Whether it is the connection's word, and not the module's.
+fn broke(status: &Status) -> bool {
+    matches!(status.code(), Code::Unknown | Code::Unavailable | Code::Cancelled)
 }
 
 impl Provider for Process {

@@ -16,7 +16,7 @@ mod speech;
 mod turns;
 
 pub use fate::Fate;
-pub use module::{Launcher, Module, ModuleSeen, Modules};
+pub use module::{Glance, Launcher, Module, ModuleSeen, Modules};
 pub use process::{Launch, Limits, Process, Serves};
 
 use std::io;

@@ -46,6 +46,12 @@ impl Modules {
         Ok(Self { handle, _ends: ends })
     }
 
+    /// The thread's tokio, for what goes on beside its processes.
+    #[must_use]
+    pub const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Starts a process, and waits until it is ready or has failed. Not on this thread of all threads.
     ///
     /// # Errors
@@ -86,11 +92,24 @@ struct Now {
     back_off: Duration,
 }
 
+/// What can be known of a module without waiting for a process that is being started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Glance {
+    /// Processes that were started for it.
+    pub starts: u64,
+    /// Whether the latest one is gone, or there was none.
+    pub gone: bool,
+    /// Turns that it has.
+    pub turns_away: usize,
+}
+
 /// A look at what serves a module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleSeen {
     /// Its process, while there is one.
     pub pid: Option<i32>,
+    /// Where that one listened when it was found.
+    pub endpoint: Option<String>,
     /// Since when the latest one was started.
     pub since: Option<Instant>,
     /// Processes that were started for it.
@@ -150,8 +169,18 @@ impl Module {
     pub fn seen(&self) -> ModuleSeen {
         let now = self.now.lock();
         let gone = now.process.as_ref().and_then(|process| process.gone());
-        let pid = now.process.as_ref().filter(|_| gone.is_none()).map(|process| process.pid());
-        ModuleSeen { pid, since: now.since, starts: now.starts, gone }
+        let process = now.process.as_ref().filter(|_| gone.is_none());
+        let (pid, endpoint) = (process.map(|of| of.pid()), process.map(|of| of.endpoint().to_owned()));
+        ModuleSeen { pid, endpoint, since: now.since, starts: now.starts, gone }
+    }
+
+    /// A look that waits for nobody. `None`: a process is being started at this moment.
+    #[must_use]
+    pub fn glance(&self) -> Option<Glance> {
+        let now = self.now.try_lock()?;
+        let gone = now.process.as_ref().is_none_or(|process| process.gone().is_some());
+        let turns_away = now.process.as_ref().map_or(0, |process| process.turns_away());
+        Some(Glance { starts: now.starts, gone, turns_away })
     }
 
     fn code(&self) -> Result<Arc<Process>, Fault> {

@@ -39,8 +39,8 @@ use tonic::Status;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 /// How often is looked whether a process listens, and whether a turn is late.
-const LOOK: Duration = Duration::from_millis(5);
-const LATE_LOOK: Duration = Duration::from_millis(50);
+pub(super) const LOOK: Duration = Duration::from_millis(5);
+pub(super) const LATE_LOOK: Duration = Duration::from_millis(50);
 
 /// How long a process may take.
 #[derive(Debug, Clone, Copy)]
@@ -90,6 +90,7 @@ pub struct Process {
     /// Itself, for its instances.
     pub(super) this: Weak<Self>,
     pid: i32,
+    endpoint: String,
     pub(super) manifest: Manifest,
     pub(super) contract: Arc<Contract>,
     pub(super) digest: Digest,
@@ -150,12 +151,14 @@ impl Process {
             }
             Work::Http(client) => drop(tokio::spawn(delivers(client, queue, turns.clone(), limits.threads))),
         }
+        let endpoint = format!("unix:{}", launch.socket.display());
         let (contract, handle, fate) = (Arc::new(Contract::new(&manifest)), Handle::current(), Known::default());
         tokio::spawn(watches(child, turns.clone(), limits, (fate.clone(), launch.socket)));
         let digest = launch.digest;
         Ok(Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
             pid,
+            endpoint,
             manifest,
             contract,
             digest,
@@ -173,6 +176,18 @@ impl Process {
     #[must_use]
     pub const fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// Where it listened when it was found.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Turns that it has, and those on their way to it.
+    #[must_use]
+    pub fn turns_away(&self) -> usize {
+        self.turns.count()
     }
 
     /// Why it is gone, if it is.

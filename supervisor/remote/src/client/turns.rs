@@ -154,6 +154,11 @@ impl Turns {
         self.0.lock().gone.clone()
     }
 
+    /// Turns that are away.
+    pub(super) fn count(&self) -> usize {
+        self.0.lock().away.values().map(|away| away.due.len()).sum()
+    }
+
     /// Whether something is away, and nothing has come back for longer.
     pub(super) fn is_late(&self, timeout: Duration) -> bool {
         let table = self.0.lock();

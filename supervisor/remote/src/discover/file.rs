@@ -9,9 +9,9 @@
 //! ```
 //!
 //! It is read whole once a second, and what it says is compared. Neither the kernel's word (inotify) nor its times: the
-//! one does not come over a network's file system, for a link in the path that is put elsewhere, or for a directory that
-//! is not there yet, and the others do not tell apart two writes within one tick. Reading some hundred bytes a second
-//! costs nothing, and needs no dependency.
+//! one does not come over a network's file system, for a link in the path that is put elsewhere, or for a directory
+//! that is not there yet, and the others do not tell apart two writes within one tick. Reading some hundred bytes a
+//! second costs nothing, and needs no dependency.
 
 use super::{Bounds, Discover, DiscoverError, Endpoint, EndpointSet, Saying, Sets};
 use futures_util::stream;

@@ -70,7 +70,8 @@ impl System {
         });
         let running: Vec<_> = running.collect();
         // All of them before the first is kept: what one still tells another is in the other's state.
-        while running.iter().any(|(actor, _)| is_at_work(actor)) && Instant::now() < drain_until {
+        let at_work = || running.iter().any(|(actor, _)| is_at_work(actor)) || self.members_are_at_work();
+        while at_work() && Instant::now() < drain_until {
             tokio::time::sleep(LOOK).await;
         }
         let saving = Saving { begun, timeout, places: Semaphore::new(STATES_MAX) };

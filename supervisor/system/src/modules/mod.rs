@@ -1,10 +1,12 @@
 //! Kinds that run in processes of their own: which they are, and the modules that serve them.
 //!
-//! One process an artifact: all actors of that version share it, as they would share its library here. It is given the
+//! One process an artifact: all actors of that version share it, as they would share its library here. Of a kind that
+//! is spread, one process a slot, and `teneral_remote::spread` in front of them (`slots`). A process is given the
 //! artifact's bytes by its standard input, after the gate let them through here, and looks at them again itself.
 
 mod hook;
 mod output;
+mod slots;
 mod tried;
 
 pub(crate) use hook::{hook, is_asked};
@@ -17,12 +19,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
 use teneral_contract::{Digest, Manifest};
 use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_loader::{Policy, Release, Verified};
 use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules, Serves};
+use teneral_remote::spread::{Addresses, Front, Host, SpreadPolicy};
 use teneral_runtime::ports::Provider;
 use teneral_upgrade::{Refused, TrialProgram, Tried, chain};
 
@@ -96,8 +99,12 @@ pub struct ModuleInfo {
     pub kind: String,
     /// In which version.
     pub version: semver::Version,
+    /// Of a kind that is spread, which of its processes, from 1.
+    pub slot: Option<usize>,
     /// Its process, while there is one.
     pub pid: Option<i32>,
+    /// Where that one listened when it was found.
+    pub endpoint: Option<String>,
     /// Its artifact.
     pub digest: Digest,
     /// When the latest process was started.
@@ -112,11 +119,16 @@ pub struct ModuleInfo {
     pub output: PathBuf,
 }
 
+/// A module that somebody needs, by its artifact and its slot, and where it writes.
+type Running = BTreeMap<(Digest, Option<usize>), (Weak<Module>, PathBuf)>;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Processes {
     places: BTreeMap<String, Place>,
+    spreads: BTreeMap<String, Arc<SpreadPolicy>>,
     limits: ModuleLimits,
+    state_bytes_max: usize,
     program: TrialProgram,
     /// Sockets and output.
     dir: PathBuf,
@@ -124,19 +136,35 @@ pub(crate) struct Processes {
     numbers: Arc<AtomicU64>,
     /// Started with the first module.
     modules: Mutex<Option<Arc<Modules>>>,
-    /// Of each artifact the module that somebody needs, and where it writes.
-    running: Mutex<BTreeMap<Digest, (Weak<Module>, PathBuf)>>,
+    running: Mutex<Running>,
+    /// Of each artifact of a kind that is spread what stands before its modules.
+    fronts: Mutex<BTreeMap<Digest, Weak<Front>>>,
+    /// What addresses of such kinds need; set before the first actor is there.
+    host: OnceLock<Arc<dyn Host>>,
+    addresses: OnceLock<Addresses>,
 }
 
 impl Processes {
     pub(crate) fn new(
-        places: BTreeMap<String, Place>,
-        limits: ModuleLimits,
+        (places, spreads): (BTreeMap<String, Place>, BTreeMap<String, SpreadPolicy>),
+        (limits, state_bytes_max): (ModuleLimits, usize),
         program: TrialProgram,
         dir: PathBuf,
     ) -> Self {
-        let (numbers, modules, running) = (Arc::default(), Mutex::default(), Mutex::default());
-        Self { places, limits, program, dir, numbers, modules, running }
+        Self {
+            places,
+            spreads: spreads.into_iter().map(|(kind, policy)| (kind, Arc::new(policy))).collect(),
+            limits,
+            state_bytes_max,
+            program,
+            dir,
+            numbers: Arc::default(),
+            modules: Mutex::default(),
+            running: Mutex::default(),
+            fronts: Mutex::default(),
+            host: OnceLock::new(),
+            addresses: OnceLock::new(),
+        }
     }
 
     /// Where actors of that kind run.
@@ -149,32 +177,6 @@ impl Processes {
     pub(crate) fn placed(&self, mut manifest: Manifest) -> Manifest {
         manifest.deterministic &= self.place(&manifest.kind) == Place::InProcess && manifest.program.is_none();
         manifest
-    }
-
-    /// The module of that artifact, if somebody needs it already.
-    pub(crate) fn module(&self, digest: Digest) -> Option<Arc<Module>> {
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.get(&digest).and_then(|(module, _)| module.upgrade())
-    }
-
-    /// The module of what was checked, with its process.
-    pub(crate) fn start(&self, verified: &Verified, policy: &Policy) -> Result<Arc<Module>, Refused> {
-        let digest = verified.digest();
-        let io = |error: io::Error| self.refused(&ModuleError::Socket(error), None);
-        // Held while it starts: two who need it at once share it.
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.retain(|_, (module, _)| module.strong_count() > 0);
-        if let Some(module) = running.get(&digest).and_then(|(module, _)| module.upgrade()) {
-            return Ok(module);
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(io)?;
-        let manifest = self.placed(verified.manifest().clone());
-        let output = self.output(&manifest.kind, &manifest.version);
-        let again = self.again(verified, policy, output.clone())?;
-        let module = Arc::new(Module::new(manifest, digest, self.modules().map_err(io)?, Box::new(again)));
-        module.process().map_err(|error| self.refused(&error, Some(&output)))?;
-        running.insert(digest, (Arc::downgrade(&module), output));
-        Ok(module)
     }
 
     fn refused(&self, error: &ModuleError, output: Option<&Path>) -> Refused {
@@ -241,21 +243,25 @@ impl Processes {
     /// All that somebody needs.
     pub(crate) fn seen(&self) -> Vec<ModuleInfo> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        let needed: Vec<_> =
-            running.values().filter_map(|(module, output)| Some((module.upgrade()?, output.clone()))).collect();
+        let needed: Vec<_> = running
+            .iter()
+            .filter_map(|((_, slot), (module, output))| Some((*slot, module.upgrade()?, output.clone())))
+            .collect();
         drop(running);
-        let look = |(module, output): (Arc<Module>, PathBuf)| {
+        let look = |(slot, module, output): (Option<usize>, Arc<Module>, PathBuf)| {
             let (kind, version, digest) = (module.kind().to_owned(), module.version().clone(), module.digest());
-            let ModuleSeen { pid, since, starts, gone } = module.seen();
+            let ModuleSeen { pid, endpoint, since, starts, gone } = module.seen();
             let started = since.and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
             let memory_bytes = pid.and_then(memory_bytes);
-            ModuleInfo { kind, version, pid, digest, started, starts, memory_bytes, gone, output }
+            ModuleInfo { kind, version, slot, pid, endpoint, digest, started, starts, memory_bytes, gone, output }
         };
         needed.into_iter().map(look).collect()
     }
 
-    fn output(&self, kind: &str, version: &semver::Version) -> PathBuf {
-        self.dir.join(format!("{kind}-{version}.log"))
+    /// `@` stands in no kind and in no version: no two share a file.
+    fn output(&self, kind: &str, version: &semver::Version, slot: Option<usize>) -> PathBuf {
+        let slot = slot.map(|slot| format!("@{slot}")).unwrap_or_default();
+        self.dir.join(format!("{kind}-{version}{slot}.log"))
     }
 
     /// Part of what the processes of a version wrote. `None`: none has written anything. Blocks on the disk.
@@ -264,7 +270,7 @@ impl Processes {
         (kind, version): (&str, &semver::Version),
         part: &OutputPart,
     ) -> io::Result<Option<ModuleOutput>> {
-        output::read(&self.output(kind, version), part)
+        output::read(&self.output(kind, version, part.slot), part)
     }
 }
 

@@ -89,7 +89,7 @@ mod tests {
     use std::fs;
 
     fn ask(latest: &Path, file: Option<&str>, from: u64) -> ModuleOutput {
-        let part = OutputPart { file: file.map(str::to_owned), previous: false, from };
+        let part = OutputPart { file: file.map(str::to_owned), from, ..OutputPart::default() };
         read(latest, &part).expect("it is ours").expect("somebody wrote")
     }
 

@@ -52,6 +52,8 @@ fn status(error: &SystemError) -> StatusCode {
         E::Back(_)
         | E::Profile
         | E::Own { .. }
+        | E::Member { .. }
+        | E::Spread { .. }
         | E::InUse { .. }
         | E::Default { .. }
         | E::Defined { .. }

@@ -147,7 +147,7 @@ fn figures(system: &System, rollout: &Rollout) -> Vec<RouteFigures> {
     let weights = rollout.route().parts().weights.iter();
     let mut all: Vec<Of> = weights.map(|weight| Of::nobody(&weight.version, Some(weight.percent))).collect();
     let on_probation: BTreeSet<_> = system.on_probation().into_iter().map(|on| on.actor).collect();
-    for actor in system.runtime().actors_of(rollout.kind()) {
+    for actor in system.actors_of(rollout.kind()) {
         let info = actor.info();
         let at = all.iter().position(|of| of.version == info.version).unwrap_or_else(|| {
             all.push(Of::nobody(&info.version, None));
