@@ -1,6 +1,6 @@
 //! Modules in other languages: programs that are packed, run by themselves, and kept to what they may say.
 
-use crate::harness::house::{until, until_within};
+use crate::harness::house::{GENEROUS, House, until, until_within};
 use crate::harness::served::{Served, text};
 use crate::harness::{Absent, Test, root, test};
 use serde_json::{Value, json};
@@ -17,6 +17,8 @@ pub(crate) fn tests() -> Vec<Test> {
         test(p11_what_is_wrong_with_what_is_packed_is_named_with_its_field_and_nothing_is_written),
         test(p12_a_program_runs_in_a_process_of_its_own_wherever_its_kind_is_said_to),
         test(p12_a_program_is_bound_as_any_module_is),
+        test(p13_a_typed_caller_meets_a_module_that_has_json),
+        test(what_a_module_in_json_does_reaches_others_and_comes_back),
         test(p14_json_that_does_not_fit_is_refused_with_its_field),
         test(p15_a_module_over_grpc_is_upgraded_with_its_state_while_messages_flow),
         test(p16_a_module_over_http_is_upgraded_with_its_state_while_messages_flow),
@@ -245,6 +247,96 @@ fn p14_json_that_does_not_fit_is_refused_with_its_field() -> Result<(), Absent> 
     assert!(tell("{}").contains("missing field \"amount\""));
     served.refuses(2, "SYS-MESSAGE", &["actor", "tell", "tally/a", "Ad", "{}"]);
     assert_eq!(bench.total(), json!({ "total": 5 }), "nothing of it was done");
+    Ok(())
+}
+
+fn p13_a_typed_caller_meets_a_module_that_has_json() -> Result<(), Absent> {
+    let source = example("http/tally_v1.py")
+        .replace("#!/usr/bin/env python3", &format!("#!{}", python()?.display()))
+        .replace("args[\"start\"]", "args[\"total\"]")
+        .replace("\"Total\"", "\"Get\"");
+    let manifest = r#"{
+        "kind": "counter", "version": "1.0.0", "protocol": "http", "args": "{total: i64}", "state": {"schema": 1},
+        "messages": {"Add": {"body": "{amount: u32}"}, "Get": {"reply": "{total: i64}"}}
+    }"#;
+    let manifest = teneral::contract::by_hand::read(manifest).expect("it is well written");
+    let artifact = teneral::contract::program::pack(&manifest, source.as_bytes()).expect("it packs");
+    let house = House::with(&[]);
+    let file = house.dir().join("counter.tnrl");
+    fs::write(&file, artifact).expect("it is ours");
+    house.push(&file).expect("it is let in");
+    let counter = house.start("counter/a", "1.0.0", counter_api::Start { total: -5 });
+    house.block_on(counter.tell(counter_api::v1::Add { amount: 7 })).expect("it is taken");
+    let total = house.block_on(counter.ask(counter_api::v1::Get {}, GENEROUS)).expect("it answers");
+    assert_eq!(total, counter_api::v1::Total { total: 2 });
+    // What it does not know is refused as of any other kind.
+    let unknown = house.block_on(counter.tell(counter_api::Add { amount: 7 }));
+    assert!(unknown.is_err(), "its Add has another shape");
+    Ok(())
+}
+
+/// Says on, asks, waits, has a child: all that a module may do.
+const RELAYS: &str = r#"    def turn(self, relay, turn):
+        name, body = turn.get("name"), turn.get("body")
+        if turn["cause"] == "started":
+            return {"effects": [{"spawn": {"child": "tally/child", "version": "1.0.0", "args": {"start": 100}}}]}
+        if name == "Forward":
+            return {"effects": [{"tell": {"to": "tally/a", "name": "Add", "body": body}}]}
+        if name == "Count":
+            relay["waits"] = turn["waiting"]["call"]
+            ask = {"to": "tally/a", "name": "Total", "timeout_ms": 60000}
+            return {"effects": [{"ask": ask | {"then_name": "Counted", "then_body": {"of": "a"}}}]}
+        if name == "Counted":
+            total = turn["answer"]["total"]
+            return {"effects": [{"reply": {"call": relay.pop("waits"), "body": {"of": body["of"], "total": total}}}]}
+        if name == "Later":
+            relay["timer"] = turn["numbers"]
+            return {"effects": [{"after": {"name": "Tick", "delay_ms": 1, "period_ms": 1}}]}
+        if name == "Tick":
+            relay["ticks"] = relay.get("ticks", 0) + 1
+            return {"effects": [{"cancel": relay["timer"]}]} if relay["ticks"] == 3 else {}
+        return {"effects": [{"stop": ""}]} if name == "End" else {}
+
+    def log_message"#;
+
+fn what_a_module_in_json_does_reaches_others_and_comes_back() -> Result<(), Absent> {
+    let bench = Bench::new("")?;
+    bench.push(1, same);
+    bench.start();
+    let served = &bench.served;
+    let source = fs::read_to_string(bench.path("tally.py")).expect("it was packed");
+    let source = source.replace("    def log_message", RELAYS).replace("{\"total\": args[\"start\"]}", "{}");
+    fs::write(bench.path("relay.py"), source).expect("it is ours");
+    let manifest = json!({
+        "kind": "relay", "version": "1.0.0", "protocol": "http", "state": { "schema": 1 },
+        "messages": {
+            "Forward": { "body": "{amount: u32}" }, "Count": { "reply": "{of: string, total: u64}" },
+            "Counted": { "body": "{of: string}" }, "Later": {}, "Tick": {}, "End": {},
+        },
+        "sends": { "tally": { "Add": { "body": "{amount: u32}" }, "Total": { "reply": "{total: u64}" } } },
+        "starts": { "tally": "{start: u64}" },
+    });
+    fs::write(bench.path("relay.json"), manifest.to_string()).expect("it is ours");
+    served.says(&["artifact", "pack", "relay.py", "--manifest", "relay.json", "-o", "relay.tnrl"]);
+    served.says(&["artifact", "push", "relay.tnrl"]);
+    served.says(&["actor", "start", "relay/a", "--version", "1.0.0"]);
+    until("it has a child", || {
+        let child = served.run(&["actor", "ask", "tally/child", "Total", "--json"]);
+        child.status.success() && text(&child.stdout).contains("100")
+    });
+    served.says(&["actor", "tell", "relay/a", "Forward", r#"{"amount": 37}"#]);
+    until("it is passed on", || bench.total() == json!({ "total": 42 }));
+    let counted = served.json(&["actor", "ask", "relay/a", "Count"]);
+    assert_eq!(counted["reply"], json!({ "of": "a", "total": 42 }));
+    served.says(&["actor", "tell", "relay/a", "Later"]);
+    until("it ticks three times", || served.json(&["actor", "state", "relay/a"])["ticks"] == 3);
+    // Told what may be asked: its reply is nobody's, and nothing fails.
+    served.says(&["actor", "tell", "tally/a", "Total"]);
+    assert_eq!(bench.total(), json!({ "total": 42 }));
+    assert_eq!(served.json(&["actor", "show", "tally/a"])["failed"], 0);
+    served.says(&["actor", "tell", "relay/a", "End"]);
+    until("it stops, and is begun anew", || served.json(&["actor", "show", "relay/a"])["restarts"] == 1);
+    assert_eq!(served.json(&["dead-letter", "list"]), json!([]));
     Ok(())
 }
 
