@@ -3,11 +3,11 @@
 use super::stage::{SUBJECT, Stage};
 use super::{Case, Cell, Row};
 use crate::harness::house::{GENEROUS, rehearsed, until};
-use crate::harness::probe::{act, notes_with, seen};
+use crate::harness::probe::{self, Hold, act, notes_with, seen};
 use probe_api::Act;
 use std::time::Duration;
 use teneral::store::{Entry, StepResult};
-use teneral::{Probation, Report, UpgradeOptions, Watch};
+use teneral::{Options, Probation, Report, UpgradeOptions, Watch};
 
 pub(super) fn cases() -> Vec<Case> {
     let back = |how: &str| {
@@ -21,12 +21,20 @@ pub(super) fn cases() -> Vec<Case> {
         worse("Probation: more of its turns fail", "fail", "turns failed"),
         worse("Probation: its turns take longer", "slow", "a turn took"),
         worse("Probation: it panics", "panic", "it panicked"),
+        worse("Probation: a turn of it hangs", "hang", "a turn does not return"),
     ]
 }
 
 /// Does well under 1.0.0, and wrong under 2.0.0, until that is taken back.
 fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
-    let stage = Stage::raise(cell);
+    // Honest work of none of them takes so long.
+    let hangs = |options: &mut Options| options.runtime.hang_after = 4 * cell.size.moment();
+    let stage = match how {
+        "hang" => Stage::open(cell, probe::ALL, "1.0.0", hangs),
+        _ => Stage::raise(cell),
+    };
+    let hold = Hold::new(&stage.house);
+    let does = if how == "hang" { format!("hang {}", hold.path()) } else { how.to_owned() };
     // What it grew by took longer than any other turn: of many, one says little.
     (0..1000).for_each(|_| stage.tell());
     // Nobody passes by time, and no work of the clients is too much to be kept.
@@ -40,13 +48,13 @@ fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
     let system = &stage.house.system;
     let report = stage.house.block_on(system.upgrade(SUBJECT, "2.0.0", options)).expect("it begins");
     let mut came = stage.reported(&report);
-    // One panic is enough, and whoever is told of another after it would be told by the version before. Of the rest as
-    // many at once as are judged, whatever the clients send in between.
-    let at_once = if how == "panic" { 1 } else { 100 };
+    // One panic or one hang is enough, and whoever is told of another after it would be told by the version before. Of
+    // the rest as many at once as are judged, whatever the clients send in between.
+    let at_once = if ["panic", "hang"].contains(&how) { 1 } else { 100 };
     let mut wrong = 0;
     until("it is taken back", || {
         if wrong == 0 || at_once > 1 {
-            let act = || act(&stage.house, &stage.actor, Act::OnlyUnder { version: 1, how: how.to_owned() });
+            let act = || act(&stage.house, &stage.actor, Act::OnlyUnder { version: 1, how: does.clone() });
             std::iter::repeat_with(act).take(at_once).for_each(drop);
             wrong += at_once;
             // They are handled, by one or by the other.
@@ -54,6 +62,8 @@ fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
         }
         system.probation_of(SUBJECT).expect("an address").is_none()
     });
+    // What hangs returns, and nothing comes of it.
+    drop(hold);
     came.what.push_str(&way_back(&stage, &report, why));
     if seen(&stage.house, &stage.actor).log.iter().any(|entry| entry.version != 1) {
         came.what.push_str(", and some of it is still its work");
