@@ -105,15 +105,18 @@ impl Cell {
     /// Puts a new instance in the place of one whose `save` hangs, which is left behind with its thread. What waits
     /// stays.
     fn begin_without(self: &Arc<Self>, begin: Begin) -> Result<(), Fault> {
+        let returned = || Fault::new(FaultKind::Denied, "its save has returned just now: try again");
+        // Whatever comes after it is not what hangs, and may be of another version.
+        let look = self.protocol.looks_aside().ok_or_else(returned)?;
         let (provider, anew) = (self.provider(), self.begins_anew(begin));
         let (code, again) = (Arc::clone(&provider), Arc::clone(self));
         let made = self.make_in_time(&provider, "was restarted", move || match begin {
             Begin::Declared => again.make_again(),
             Begin::State | Begin::Args => again.make_anew(&*code),
         })?;
-        let Some(asked) = self.protocol.lose() else {
+        let Some(asked) = self.protocol.lose(look) else {
             self.shared.executor.dropper.drop(self, Instance::new(made, provider));
-            return Err(Fault::new(FaultKind::Denied, "its save has returned just now: try again"));
+            return Err(returned());
         };
         self.shared.executor.watches.give_up(self);
         let reason = "it was restarted while its save hung".to_owned();

@@ -370,6 +370,13 @@ impl Runtime {
         hung.map(|(cell, digest)| (ActorRef::new(cell), digest)).collect()
     }
 
+    /// Threads that run turns which were given up ([`ActorRef::give_turn_up`]): others have taken their places, at
+    /// most `threads_max` of them, and they end when their turns return.
+    #[must_use]
+    pub fn threads_lost(&self) -> usize {
+        self.shared().executor.watches.lost()
+    }
+
     /// The letters that reached nobody.
     #[must_use]
     pub fn dead_letters(&self) -> &DeadLetters {

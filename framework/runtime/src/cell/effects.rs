@@ -123,6 +123,12 @@ impl<'a> Buffer<'a> {
         self.drawn.clear();
     }
 
+    /// Whether the turn came to nothing but its end: it said nothing, and drew nothing of so many numbers.
+    pub(crate) fn is_plain(&self, draws_max: Option<usize>) -> bool {
+        let said = !self.effects.is_empty() || self.asker.is_some() || self.stop.is_some();
+        !said && self.drawn.is_empty() && self.draws_left == draws_max
+    }
+
     /// What the turn tells the actor itself, in order.
     pub(crate) fn take_own_tells(&mut self) -> impl Iterator<Item = (Tag, Body, u32)> {
         let this = &self.cell.addr;

@@ -26,6 +26,8 @@ const WHOLE: u8 = u8::MAX;
 const NOBODY: u8 = u8::MAX;
 /// Kind of message, sender, length in bytes, 0, and how many nanoseconds later than the turn before.
 const HEAD_BYTES: usize = 8;
+/// Where the latter stand.
+const LATER_AT: usize = 4;
 
 /// See the module.
 #[derive(Default)]
@@ -39,6 +41,8 @@ pub(crate) struct Log {
     latest_ns: u64,
     turns: usize,
     bytes: usize,
+    /// Of a turn that is open, at the end of the last chunk, and counts when it is over.
+    open_bytes: usize,
 }
 
 /// A turn that is more than a plain message.
@@ -170,12 +174,22 @@ impl Log {
     /// learnt.
     #[inline]
     pub(crate) fn pack(&mut self, envelope: &Envelope, now_ns: u64) -> bool {
+        let packed = self.later(now_ns).is_some() && self.open(envelope);
+        if packed {
+            self.close(now_ns);
+        }
+        packed
+    }
+
+    /// Packs the message of a turn that begins, if it is a plain one of a kind and sender that were learnt. It is not
+    /// kept until [`Self::close`].
+    #[inline]
+    pub(crate) fn open(&mut self, envelope: &Envelope) -> bool {
         let bytes: &[u8] = &envelope.body;
         if !matches!(envelope.kind, Kind::Tell) || envelope.own != 0 || bytes.len() > PACKED_BYTES_MAX {
             return false;
         }
-        let later = now_ns.checked_sub(self.latest_ns).and_then(|later| u32::try_from(later).ok());
-        let (Some(later), Some(tag)) = (later, self.number_of(envelope.tag())) else { return false };
+        let Some(tag) = self.number_of(envelope.tag()) else { return false };
         let from = match &envelope.from {
             None => NOBODY,
             Some(cell) => match self.sender_of(&cell.addr) {
@@ -183,25 +197,72 @@ impl Log {
                 None => return false,
             },
         };
-        self.latest_ns = now_ns;
-        let [a, b, c, d] = later.to_le_bytes();
-        self.append([tag, from, bytes.len() as u8, 0, a, b, c, d], bytes);
+        self.open_bytes = self.append([tag, from, bytes.len() as u8, 0, 0, 0, 0, 0], bytes);
         true
+    }
+
+    /// The turn that is open has ended at that time, and is kept.
+    #[inline]
+    pub(crate) fn close(&mut self, now_ns: u64) {
+        let Some(later) = self.later(now_ns) else { return self.close_whole(now_ns) };
+        let wanted = std::mem::take(&mut self.open_bytes);
+        let Some(chunk) = self.chunks.last_mut() else { return };
+        let at = chunk.len() - wanted + LATER_AT;
+        if let Some(stands) = chunk.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
+            *stands = later.to_le_bytes();
+        }
+        self.latest_ns = now_ns;
+        self.turns += 1;
+        self.bytes += wanted;
+    }
+
+    /// So much later than the turn before, or before it, that it is not packed.
+    #[cold]
+    fn close_whole(&mut self, now_ns: u64) {
+        if let Some((tag, body, from)) = self.unpack() {
+            let envelope = Envelope::new(tag, body, Kind::Tell, None);
+            self.push_of(Whole { envelope, from, now_ns, more: None });
+        }
+    }
+
+    /// Takes the message out of which a turn is open, with who sent it.
+    pub(crate) fn unpack(&mut self) -> Option<(Tag, Body, Option<Addr>)> {
+        let wanted = std::mem::take(&mut self.open_bytes);
+        let chunk = self.chunks.last_mut()?;
+        let at = chunk.len() - wanted;
+        let (&[tag, from, ..], body) = chunk[at..].split_first_chunk::<HEAD_BYTES>()?;
+        let (tag, body) = (*self.tags.get(usize::from(tag))?, Body::copy(body));
+        chunk.truncate(at);
+        Some((tag, body, self.senders.get(usize::from(from)).cloned()))
+    }
+
+    fn later(&self, now_ns: u64) -> Option<u32> {
+        now_ns.checked_sub(self.latest_ns).and_then(|later| u32::try_from(later).ok())
+    }
+
+    /// Drops all that is kept. What was learnt is still known.
+    pub(crate) fn clear(&mut self) {
+        let (tags, senders) = (std::mem::take(&mut self.tags), std::mem::take(&mut self.senders));
+        *self = Self { tags, senders, ..Self::default() };
     }
 
     /// Keeps a turn as it was.
     pub(crate) fn push(&mut self, mut envelope: Envelope, now_ns: u64, more: Option<Box<More>>) {
         // Its address is enough: a sender that is gone need not stay for it.
         let from = envelope.from.take().map(|cell| cell.addr.clone());
-        let whole = Whole { envelope, from, now_ns, more };
+        self.push_of(Whole { envelope, from, now_ns, more });
+    }
+
+    fn push_of(&mut self, whole: Whole) {
+        self.latest_ns = whole.now_ns;
         self.bytes += whole.weight_bytes();
         self.whole.push(whole);
-        self.latest_ns = now_ns;
-        self.append([WHOLE, NOBODY, 0, 0, 0, 0, 0, 0], &[]);
+        self.bytes += self.append([WHOLE, NOBODY, 0, 0, 0, 0, 0, 0], &[]);
+        self.turns += 1;
     }
 
     #[inline]
-    fn append(&mut self, head: [u8; HEAD_BYTES], body: &[u8]) {
+    fn append(&mut self, head: [u8; HEAD_BYTES], body: &[u8]) -> usize {
         let wanted = HEAD_BYTES + body.len();
         let chunk = match self.chunks.last_mut() {
             Some(chunk) if chunk.capacity() - chunk.len() >= wanted => chunk,
@@ -209,8 +270,7 @@ impl Log {
         };
         chunk.extend_from_slice(&head);
         chunk.extend_from_slice(body);
-        self.turns += 1;
-        self.bytes += wanted;
+        wanted
     }
 
     #[cold]

@@ -39,6 +39,7 @@ use crate::speaking::Speaker;
 use crate::supervision::{ChildId, Ending};
 use envelope::{ENDING, Envelope, Kind, SAVING};
 use extras::Extras;
+use in_turn::Lies;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use protocol::{Again, Limits, Parts, Protocol};
 use record::{Outside, Record};
@@ -80,6 +81,7 @@ impl Parts for Actor {
     type Instance = Instance;
     type Gate = Gate;
     type Holder = Arc<Lease>;
+    type Open = Box<Record>;
 }
 
 /// An instance with its code.
@@ -90,6 +92,8 @@ pub(crate) struct Instance {
     pub(crate) record: Option<Box<Record>>,
     /// Of that record, once the instance has run.
     outside: Option<Arc<Outside>>,
+    /// Its record lies open.
+    lies: Option<Lies>,
     /// It lives in another process.
     is_remote: bool,
 }
@@ -97,7 +101,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn new(mut behaviour: Box<dyn Behaviour>, provider: Arc<dyn Provider>) -> Self {
         let is_remote = behaviour.remote().is_some();
-        Self { behaviour, provider, record: None, outside: None, is_remote }
+        Self { behaviour, provider, record: None, outside: None, lies: None, is_remote }
     }
 }
 

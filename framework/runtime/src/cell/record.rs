@@ -7,7 +7,7 @@ use super::Cell;
 use super::body::Body;
 use super::effects::{Buffer, Effect};
 use super::envelope::{Envelope, Kind};
-use super::in_turn::{Aside, Open};
+use super::in_turn::Open;
 use super::log::{Log, More};
 use crate::clock::Moment;
 use crate::lease::Crashed;
@@ -35,10 +35,8 @@ pub(crate) struct Record {
     pub(crate) log: Log,
     /// How many tells it said so far, and so the name of the next.
     named: u32,
-    /// A turn that takes longer is a slow one.
-    pub(crate) slow_over: Option<Duration>,
     pub(crate) on_crash: Option<OnCrash>,
-    /// The turn whose code runs, while this lies aside.
+    /// The turn whose code runs, while this lies open.
     pub(super) open: Option<Open>,
     /// The turn that panicked: the instance is a wreck.
     pub(crate) crashed: Option<Crash>,
@@ -99,8 +97,8 @@ pub(crate) struct Outside {
     no_replay: Mutex<Option<NoReplay>>,
     /// Nobody wants it any more.
     over: AtomicBool,
-    /// Where the record lies while the code runs.
-    pub(crate) in_turn: Aside,
+    /// A turn that takes longer is a slow one.
+    pub(crate) slow_over: Option<Duration>,
 }
 
 /// An effect that was released, as far as another one can be the same.
@@ -188,7 +186,7 @@ impl Record {
             bytes: AtomicUsize::new(0),
             no_replay: Mutex::new(no_replay),
             over: AtomicBool::new(false),
-            in_turn: Aside::default(),
+            slow_over,
         };
         let (old, outside) = (Arc::clone(old.contract()), Arc::new(outside));
         Box::new(Self {
@@ -196,13 +194,22 @@ impl Record {
             began: (clock.now(), clock.wall_ns()),
             log: Log::default(),
             named: 0,
-            slow_over,
             on_crash,
             open: None,
             crashed: None,
             keeping,
             outside,
         })
+    }
+
+    /// Of an instance that takes the place of one that is recorded, and is lost: nothing of it can be done anew, but it
+    /// is gone on without as that one was, should it hang.
+    pub(crate) fn anew(cell: &Cell) -> Option<Box<Self>> {
+        let outside = cell.existing_extras().and_then(|extras| extras.recording.clone())?;
+        let (clock, old) = (&cell.shared.clock, Arc::clone(cell.provider().contract()));
+        let began = (clock.now(), clock.wall_ns());
+        let (log, keeping) = (Log::default(), false);
+        Some(Box::new(Self { old, began, log, named: 0, on_crash: None, open: None, crashed: None, keeping, outside }))
     }
 
     /// What a turn says, before it is released: what waiting messages and timers must be known again by, and the rest
@@ -230,6 +237,39 @@ impl Record {
     pub(crate) fn draws_max(&self) -> Option<usize> {
         let left = || self.outside.bytes_max.saturating_sub(self.log.bytes());
         self.keeping.then(|| left() / size_of::<u64>())
+    }
+
+    /// The turn of a plain message begins, and this is about to lie open.
+    #[inline]
+    pub(super) fn pack(&mut self, envelope: &Envelope, open: Open) -> bool {
+        let packed = self.log.open(envelope);
+        if packed {
+            self.open = Some(open);
+        }
+        packed
+    }
+
+    /// That turn ended well, and did nothing else. Whether there is room for more.
+    #[inline]
+    pub(super) fn keep_packed(&mut self, now_ns: u64) -> bool {
+        self.open = None;
+        if !self.keeping {
+            self.log.unpack();
+            return true;
+        }
+        self.log.close(now_ns);
+        let fits = self.fits();
+        if fits {
+            self.show();
+        }
+        fits
+    }
+
+    /// A turn that is not kept: messages like it are known from now on.
+    pub(super) fn learn(&mut self, envelope: &Envelope) {
+        if matches!(envelope.kind, Kind::Tell) && envelope.own == 0 {
+            self.log.learn(envelope.tag(), envelope.from.as_ref().map(|from| &from.addr));
+        }
     }
 
     /// Keeps a turn that ended.
@@ -327,20 +367,30 @@ impl Record {
 
     /// Past a bound it gives up; else what is kept is shown.
     #[inline]
-    fn bound(&mut self) {
-        let (turns, bytes) = (self.log.turns(), self.log.bytes());
-        if turns > self.outside.messages_max || bytes > self.outside.bytes_max {
+    pub(super) fn bound(&mut self) {
+        if !self.keeping {
+            return;
+        }
+        if !self.fits() {
             return self.give_up(self.outside.past_the_bound());
         }
-        self.outside.messages.store(turns, Relaxed);
-        self.outside.bytes.store(bytes, Relaxed);
+        self.show();
+    }
+
+    fn fits(&self) -> bool {
+        self.log.turns() <= self.outside.messages_max && self.log.bytes() <= self.outside.bytes_max
+    }
+
+    fn show(&self) {
+        self.outside.messages.store(self.log.turns(), Relaxed);
+        self.outside.bytes.store(self.log.bytes(), Relaxed);
     }
 
     #[cold]
     fn give_up(&mut self, why: NoReplay) {
         self.keeping = false;
         self.outside.refuse(why);
-        self.log = Log::default();
+        self.log.clear();
     }
 }
 

@@ -3,6 +3,7 @@
 use super::envelope::Envelope;
 use super::extras::{Conversations, Snapshot};
 use super::protocol::{End, Leftovers};
+use super::record::Record;
 use super::waiters::wake_all;
 use super::{Cell, Gate, Instance, System};
 use crate::config::RestartState;
@@ -75,7 +76,8 @@ impl Cell {
         let provider = self.provider();
         self.extras().ended = None;
         self.lose_record();
-        let instance = Instance::new(behaviour, Arc::clone(&provider));
+        let mut instance = Instance::new(behaviour, Arc::clone(&provider));
+        instance.record = Record::anew(self);
         let mut over = Conversations::default();
         let renew = |_: &mut Gate| {
             if anew {

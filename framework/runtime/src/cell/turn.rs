@@ -7,7 +7,7 @@
 use super::effects::Buffer;
 use super::envelope::{Envelope, Kind, NO_INDEX, SAVING};
 use super::extras::Ended;
-use super::in_turn::Open;
+use super::in_turn::{GivenUp, Open, Turn};
 use super::protocol::{Activation, Life, Room, Work};
 use super::record::{Crash, Record};
 use super::supervised::reason;
@@ -48,7 +48,13 @@ impl Cell {
             }
         }
         let (timed, mut first) = (self.counts.times_next(), true);
-        while let Some(work) = activation.next_work() {
+        let number = activation.number();
+        loop {
+            let work = match self.next_work(&mut activation, buffer.handled) {
+                Ok(Some(work)) => work,
+                Ok(None) => break,
+                Err(given_up) => return self.ends(activation, given_up.into(), &buffer),
+            };
             let work = match work {
                 Work::System(System::Read(slot, bytes_max)) => {
                     watch.turn(SAVING);
@@ -77,13 +83,13 @@ impl Cell {
                     watch.turn(envelope.index);
                     // Behind a slow turn all are timed: what reading the clock costs is nothing then, and what is slow
                     // has a full mailbox, of which one turn in 64 would be looked at.
-                    let timed = timed || buffer.timed.1 > 0 || (first && instance.record.is_some());
+                    let timed = timed || buffer.timed.1 > 0 || (first && instance.is_recorded());
                     first = false;
-                    self.turn(instance, envelope, &mut buffer, timed)
+                    self.turn((instance, number), envelope, &mut buffer, timed)
                 }
                 (Work::System(message), _) => {
                     watch.turn(NO_INDEX);
-                    self.system(instance, message, &mut buffer)
+                    self.system((instance, number), message, &mut buffer)
                 }
             };
             if !matches!(after, After::Next) {
@@ -92,6 +98,19 @@ impl Cell {
         }
         self.count(&buffer);
         self.owe(activation.again());
+    }
+
+    /// What comes next, with what the instance is recorded in where that is to be.
+    #[inline]
+    fn next_work(
+        &self,
+        activation: &mut Activation<'_, Actor>,
+        handled: u64,
+    ) -> Result<Option<Work<System, Envelope>>, GivenUp> {
+        if let Some(envelope) = self.go_on(activation, handled)? {
+            return Ok(Some(Work::User(envelope)));
+        }
+        Ok(activation.next_work())
     }
 
     fn ends(self: &Arc<Self>, activation: Activation<'_, Actor>, after: After, buffer: &Buffer<'_>) {
@@ -120,7 +139,7 @@ impl Cell {
     #[inline]
     fn turn(
         self: &Arc<Self>,
-        instance: &mut Instance,
+        (instance, activation): (&mut Instance, u64),
         envelope: Envelope,
         buffer: &mut Buffer<'_>,
         timed: bool,
@@ -129,15 +148,29 @@ impl Cell {
             return After::Next;
         }
         let waiting = self.waiting(&envelope);
+        let handled = buffer.handled;
+        if instance.record.is_some() {
+            self.open(instance, &envelope, (handled, activation));
+        }
         buffer.begin(envelope.asker().cloned());
         buffer.draws_left = instance.draws_left();
         let began = timed.then(|| self.shared.clock.now());
-        let (call, handled) = (self.call(&envelope, waiting), buffer.handled);
-        let open = || Open { envelope: Some(envelope.again()), handled };
-        let done = instance.run(open, |behaviour| guarded(|| behaviour.handle(&call, buffer)));
+        let call = self.call(&envelope, waiting);
+        let open = || Open { turn: Turn::Whole(Some(envelope.again())), handled, activation };
+        let done = self.run(instance, open, |behaviour| guarded(|| behaviour.handle(&call, buffer)));
         let Some(done) = done else { return After::GivenUp };
         if let Some(began) = began {
             self.timed(instance, self.shared.clock.now().since(began), buffer);
+        }
+        if let Some(lies) = &instance.lies {
+            if done.is_ok() && buffer.is_plain(lies.draws_max) {
+                buffer.handled += 1;
+                Self::ended_plainly(instance, buffer.about_now());
+                return After::Next;
+            }
+            if let Err(given_up) = self.at_hand(instance) {
+                return given_up.into();
+            }
         }
         self.turn_done(instance, envelope, waiting, done, buffer)
     }
@@ -164,9 +197,13 @@ impl Cell {
                 }
                 buffer.handled += 1;
                 if let Some(said) = said
-                    && let Some(record) = instance.record.as_mut().filter(|record| record.keeping)
+                    && let Some(record) = instance.record.as_mut()
                 {
-                    record.keep(self, envelope, (waiting, said, None), buffer);
+                    if record.keeping {
+                        record.keep(self, envelope, (waiting, said, None), buffer);
+                    } else {
+                        record.learn(&envelope);
+                    }
                 }
                 buffer.stop.take().map_or(After::Next, |reason| After::Ended(Ended::by_itself(reason)))
             }
@@ -183,7 +220,8 @@ impl Cell {
     }
 
     pub(super) fn timed(&self, instance: &Instance, took: Duration, buffer: &mut Buffer<'_>) {
-        let slow_over = instance.record.as_ref().and_then(|record| record.slow_over);
+        let record = instance.record.as_ref().map(|record| &record.outside);
+        let slow_over = record.or(instance.outside.as_ref()).and_then(|outside| outside.slow_over);
         let slow = u64::from(slow_over.is_some_and(|slow_over| took > slow_over));
         buffer.timed = (buffer.timed.0 + 1, buffer.timed.1 + slow, buffer.timed.2 + took);
     }
@@ -254,15 +292,22 @@ impl Cell {
         reason
     }
 
-    fn system(self: &Arc<Self>, instance: &mut Instance, message: System, buffer: &mut Buffer<'_>) -> After {
+    fn system(
+        self: &Arc<Self>,
+        (instance, activation): (&mut Instance, u64),
+        message: System,
+        buffer: &mut Buffer<'_>,
+    ) -> After {
         match message {
-            System::Start(why) => return self.first_turn(instance, why, buffer),
+            System::Start(why) => return self.first_turn((instance, activation), why, buffer),
             // Read before it comes to this: what is read may be lost.
             System::Read(..) => {}
             System::Flush => self.flush(),
             System::Forget => {
                 let over = |record: &mut Box<Record>| record.outside.is_over() && record.crashed.is_none();
-                drop(instance.record.take_if(over));
+                if instance.record.take_if(over).is_some() {
+                    instance.outside = None;
+                }
             }
             System::Crashed(lease) => {
                 let is_it = |holder: &Arc<Lease>| Arc::ptr_eq(holder, &lease);
@@ -280,11 +325,16 @@ impl Cell {
         After::Next
     }
 
-    fn first_turn(self: &Arc<Self>, instance: &mut Instance, why: Why, buffer: &mut Buffer<'_>) -> After {
+    fn first_turn(
+        self: &Arc<Self>,
+        (instance, activation): (&mut Instance, u64),
+        why: Why,
+        buffer: &mut Buffer<'_>,
+    ) -> After {
         buffer.begin(None);
         let call = self.first_call();
-        let open = Open { envelope: None, handled: buffer.handled };
-        let done = instance.run(|| open, |behaviour| guarded(|| behaviour.started(why, &call, buffer)));
+        let open = Open { turn: Turn::Whole(None), handled: buffer.handled, activation };
+        let done = self.run(instance, || open, |behaviour| guarded(|| behaviour.started(why, &call, buffer)));
         done.map_or(After::GivenUp, |done| self.first_turn_done(instance, done, buffer))
     }
 
@@ -400,7 +450,9 @@ impl Cell {
 impl Instance {
     /// How many random numbers its record has room for.
     pub(super) fn draws_left(&self) -> Option<usize> {
-        self.record.as_ref().and_then(|record| record.draws_max())
+        self.lies
+            .as_ref()
+            .map_or_else(|| self.record.as_ref().and_then(|record| record.draws_max()), |lies| lies.draws_max)
     }
 
     /// Whether its failure is somebody else's to decide than its supervisor's.

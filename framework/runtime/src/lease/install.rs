@@ -106,7 +106,8 @@ impl Quiesced {
         let cell = &self.cell;
         let Install { why, generation, anew, record, mending, ahead } = install;
         let mut instance = Instance::new(new, Arc::clone(provider));
-        instance.record = record.take();
+        let renewed = *generation != self.generation;
+        instance.record = record.take().or_else(|| if renewed { None } else { Record::anew(cell) });
         let gate = Gate::new(Arc::clone(provider), *generation);
         let anew = *anew || cfg!(feature = "bug-u41"); // Planted: an upgrade ends what the actor was waiting for.
         let (mut barred, mut over, mut retimed) = (Vec::new(), Conversations::default(), Retimed::default());

@@ -42,6 +42,8 @@ pub(crate) struct Pool {
     /// Threads that look for work: nobody needs to be woken while there is one.
     looking: AtomicUsize,
     threads: AtomicUsize,
+    /// Threads that are stuck in turns which were given up: they are none of the pool's any more.
+    lost: AtomicUsize,
     /// Activations begun, as the watchdog saw it last.
     progress_seen: AtomicU64,
     watches_of: Mutex<Vec<Arc<Watch>>>,
@@ -63,6 +65,7 @@ impl Pool {
             idle_count: AtomicUsize::new(0),
             looking: AtomicUsize::new(0),
             threads: AtomicUsize::new(0),
+            lost: AtomicUsize::new(0),
             progress_seen: AtomicU64::new(0),
             watches_of: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -135,16 +138,47 @@ impl Pool {
         self.watches_of.lock().push(Arc::clone(&watch));
         let sleeper = Arc::new(Sleeper { thread: thread::current(), woken: AtomicBool::new(false) });
         self.looking.fetch_add(1, Ordering::SeqCst);
-        while let Some(cell) = self.next(&sleeper) {
+        'works: while let Some(cell) = self.next(&sleeper) {
             watch.run(&cell);
             // The next one without looking around: nobody else needs to be told.
-            while let Some(cell) = self.take().filter(|_| !self.closed.load(Ordering::Relaxed)) {
+            loop {
+                if watch.may_be_lost() && self.is_lost(&watch) {
+                    break 'works;
+                }
+                let Some(cell) = self.take().filter(|_| !self.closed.load(Ordering::Relaxed)) else { break };
                 watch.run(&cell);
             }
             self.looking.fetch_add(1, Ordering::SeqCst);
         }
-        self.watches.remove(&watch);
+        if watch.is_lost() {
+            watch.ends();
+        } else {
+            self.watches.remove(&watch);
+        }
         self.watches_of.lock().retain(|other| !Arc::ptr_eq(other, &watch));
+    }
+
+    /// Whether a thread whose turn was given up, and has returned, is none of the pool's any more.
+    fn is_lost(&self, watch: &Watch) -> bool {
+        let _none_is_counted_out = self.watches_of.lock();
+        let lost = watch.is_lost();
+        if lost {
+            self.lost.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            watch.is_back();
+        }
+        lost
+    }
+
+    /// Counts threads out that are stuck in turns which were given up: others take their places, as often as there may
+    /// be threads at all. Beyond that each stays in its place.
+    fn count_out(&self) {
+        for watch in self.watches_of.lock().iter() {
+            if self.lost.load(Ordering::Relaxed) < self.size.threads_max && watch.lose() {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+                self.threads.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Looks for work, then sleeps. `None`: the thread ends. Counted as looking on entry, and not any more on return.
@@ -225,6 +259,7 @@ impl Pool {
 
     /// Work waits and nobody got on since the last tick: wakes a thread or adds one.
     pub(crate) fn relieve(self: &Arc<Self>) {
+        self.count_out();
         let progress = self.watches_of.lock().iter().map(|watch| watch.turns()).fold(0, u64::wrapping_add);
         let stuck = self.progress_seen.swap(progress, Ordering::Relaxed) == progress;
         if self.queue.is_empty() || !stuck {

@@ -3,13 +3,16 @@
 //! A turn writes one word of its own and reads no clock: the watchdog has the clock, and a word that stays the same for
 //! too long is a turn that hangs.
 
-use crate::cell::envelope::ENDING;
+use crate::cell::envelope::{ENDING, NO_INDEX};
 use crate::cell::{Cell, Instance};
 use crate::ports::Digest;
 use crate::speaking::{Speaker, Speaking};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
@@ -23,6 +26,10 @@ pub(crate) struct Watch {
     waits: AtomicBool,
     /// A turn that was given up, by its word: it is its actor's no longer. No turn's word is 0.
     given_up: AtomicU64,
+    /// Its thread is none of its pool's any more, because of such a turn: it ends when that returns.
+    lost: AtomicBool,
+    /// Such a thread has ended: the watchdog is the last that looks.
+    ended: AtomicBool,
     /// Whose list it is in. As long as this is held no other list has the same address.
     owner: Weak<Watches>,
 }
@@ -94,6 +101,37 @@ impl Watch {
         *self.cell.lock() = Some(Arc::clone(cell));
     }
 
+    /// Takes the thread out of its pool, if a turn that was given up has it; once.
+    pub(super) fn lose(&self) -> bool {
+        let given_up = self.given_up.load(Relaxed);
+        given_up != 0 && given_up == self.word.load(Relaxed) && !self.lost.swap(true, Relaxed)
+    }
+
+    /// An activation is over: whether it was given up, and its thread is its pool's no longer.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.load(Relaxed)
+    }
+
+    /// Whether a turn that was given up has returned before anybody else has noticed.
+    pub(super) fn may_be_lost(&self) -> bool {
+        self.given_up.load(Relaxed) != 0
+    }
+
+    /// A lost thread ends. Whoever looks next sees that its turn has returned, and nobody does after that.
+    pub(super) fn ends(&self) {
+        self.turn(NO_INDEX);
+        self.ended.store(true, Release);
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Acquire)
+    }
+
+    /// Its thread is free for other work.
+    pub(super) fn is_back(&self) {
+        self.given_up.store(0, Relaxed);
+    }
+
     /// Called by the watchdog alone.
     pub(crate) fn look(&self, now: Instant) -> Look {
         let word = self.word.load(Relaxed);
@@ -147,6 +185,8 @@ impl Watches {
             seen: Mutex::new(Seen { word: 0, since: Instant::now(), reported: None }),
             waits: AtomicBool::new(false),
             given_up: AtomicU64::new(0),
+            lost: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
             owner: Arc::downgrade(self),
         });
         self.all.lock().push(Arc::clone(&watch));
@@ -185,6 +225,11 @@ impl Watches {
         for watch in self.all.lock().iter().filter(|watch| watch.runs(cell).is_some()) {
             watch.given_up.store(watch.word.load(Relaxed), Relaxed);
         }
+    }
+
+    /// How many threads run turns that were given up.
+    pub(crate) fn lost(&self) -> usize {
+        self.all.lock().iter().filter(|watch| watch.is_lost() && !watch.has_ended()).count()
     }
 
     /// All cells with a turn that does not return, each with the artifact whose code that is, as far as it is reported.

@@ -31,6 +31,8 @@ pub(crate) fn start(shared: Weak<Shared>) -> std::io::Result<()> {
 fn look(shared: &Shared) {
     let now = Instant::now();
     for watch in shared.executor.watches.list() {
+        // Asked first: what ends after that is looked at once more.
+        let ended = watch.has_ended();
         match watch.look(now) {
             Look::Runs(running) if running.running_for >= shared.config.hang_after => {
                 if watch.report(|| running.cell.provider().digest()) {
@@ -40,6 +42,9 @@ fn look(shared: &Shared) {
             }
             Look::Returned(code) => shared.returned(code),
             Look::Runs(_) | Look::Moves => {}
+        }
+        if ended {
+            shared.executor.watches.remove(&watch);
         }
     }
     shared.executor.relieve();

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use teneral_contract::AskError;
 use teneral_runtime::ports::{Provider, Why};
-use teneral_runtime::{ActorRef, PauseRefused, Status, SystemClock};
+use teneral_runtime::{ActorRef, Begin, NoReplay, PauseRefused, RuntimeConfig, Status, SystemClock};
 
 /// A world whose watchdog soon says that a turn hangs.
 fn strict() -> World {
@@ -71,6 +71,58 @@ fn f38_a_turn_that_hangs_on_probation_is_given_up_and_its_message_handled_first_
     assert_eq!((world.seen(&actor).of(7), world.seen(&other).of(9)), (vec![1], vec![1]));
     assert_eq!((actor.info().restarts, world.runtime.dead_letters().total()), (0, 0));
     assert_eq!(actor.provider().digest(), old.digest());
+}
+
+/// A plain message among its like, whose turns are open one after the other without a copy of it.
+#[test]
+fn a_plain_message_that_hangs_among_others_is_taken_out_of_the_log_and_ends_once() {
+    for (keep, before) in [(usize::MAX, 0), (usize::MAX, 5), (1, 0), (1, 5)] {
+        let world = strict();
+        let (actor, old, new) = two(&world);
+        let probation = Probation::with(&actor, &old, &new, |recording| recording.messages_max = keep);
+        let plain = world.script(|turn| {
+            turn.put(8, turn.by);
+            Ok(())
+        });
+        let hold = Gate::new();
+        let _opens = Opens(hold.clone());
+        let passes = hold.clone();
+        let hang = world.script(move |turn| {
+            if turn.by == 2 {
+                passes.pass();
+            }
+            turn.put(7, turn.by);
+            Ok(())
+        });
+        // From now on such a message is known.
+        actor.try_tell(plain.clone()).expect("there is room");
+        eventually("it is counted", || actor.figures().handled == 1);
+        let gate = busy(&world, &actor);
+        let _opens_too = Opens(gate.clone());
+        let handled = actor.figures().handled;
+        (0..before).for_each(|_| actor.try_tell(plain.clone()).expect("there is room"));
+        actor.try_tell(hang).expect("there is room");
+        actor.try_tell(plain).expect("there is room");
+        gate.open();
+        hold.wait_for(1);
+        hangs(&actor);
+        let given_up = actor.give_turn_up().expect("it hangs");
+        assert_eq!(actor.figures().handled - handled, before + 1, "what was done before it is counted");
+        assert_eq!(actor.info().queued_messages, 1, "what is behind it waits");
+        if keep == 1 {
+            probation.forget(given_up.pause);
+            let seen = world.seen(&actor);
+            assert_eq!((seen.of(7), seen.of(8)), (vec![1], vec![1]), "what was not kept is forgotten");
+        } else {
+            probation.replay(given_up.pause);
+            let seen = world.seen(&actor);
+            assert_eq!((seen.of(7), seen.of(8)), (vec![1], vec![1; before as usize + 2]));
+        }
+        hold.open();
+        eventually("it has returned", || world.runtime.quarantined(new.digest()).is_none());
+        assert_eq!(world.seen(&actor).of(7), [1]);
+        assert_eq!((actor.info().restarts, world.runtime.dead_letters().total()), (0, 0));
+    }
 }
 
 #[test]
@@ -221,4 +273,63 @@ fn a_given_up_turn_that_nobody_takes_over_is_its_supervisors_and_its_message_end
         assert_eq!(world.runtime.dead_letters().total(), 1);
         drop(probation);
     }
+}
+
+#[test]
+fn an_instance_that_is_made_anew_on_probation_is_given_up_as_well_when_it_hangs() {
+    for by_order in [true, false] {
+        let world = strict();
+        let (actor, old, new) = two(&world);
+        let probation = Probation::with(&actor, &old, &new, |recording| recording.on_crash = None);
+        if by_order {
+            actor.restart(Begin::State).expect("it begins again");
+        } else {
+            world.put(&actor, 4);
+            actor.try_tell(world.script(|_| Err(panicked("once")))).expect("there is room");
+            eventually("it is restarted", || actor.info().restarts == 1);
+        }
+        let hold = Gate::new();
+        let _opens = Opens(hold.clone());
+        actor.try_tell(stays(&world, &hold)).expect("there is room");
+        hold.wait_for(1);
+        hangs(&actor);
+        let given_up = actor.give_turn_up().expect("it hangs");
+        assert_eq!(actor.recorded().expect("it is on probation").no_replay, Some(NoReplay::Restarted));
+        probation.forget(given_up.pause);
+        assert_eq!(world.seen(&actor).of(7), [1]);
+        hold.open();
+        eventually("it has returned", || world.runtime.quarantined(new.digest()).is_none());
+        assert_eq!(world.seen(&actor).of(7), [1]);
+    }
+}
+
+#[test]
+fn threads_of_turns_that_were_given_up_are_replaced_and_end_when_those_return() {
+    let config = |config: &mut RuntimeConfig| {
+        config.hang_after = Duration::from_millis(50);
+        (config.threads, config.threads_max) = (1, 2);
+    };
+    let world = World::with(SystemClock::new(), config);
+    let (old, new) = (world.probe(1).arc(), world.probe(2).arc());
+    let hold = Gate::new();
+    let _opens = Opens(hold.clone());
+    let request = stays(&world, &hold);
+    for (number, name) in [(1, "a"), (2, "b")] {
+        let actor = world.start(name, &old);
+        let probation = Probation::begin(&actor, &old, &new);
+        actor.try_tell(request.clone()).expect("there is room");
+        hold.wait_for(number);
+        hangs(&actor);
+        let given_up = actor.give_turn_up().expect("it hangs");
+        probation.forget(given_up.pause);
+        eventually("its thread is counted out", || world.runtime.threads_lost() == number as usize);
+    }
+    // Both threads that there may be are gone for now; what is told to anybody is handled all the same.
+    let third = world.start("c", &old);
+    world.put(&third, 1);
+    assert_eq!(world.seen(&third).numbers(), [1]);
+    hold.open();
+    eventually("they have returned", || world.runtime.threads_lost() == 0);
+    world.put(&third, 2);
+    assert_eq!(world.seen(&third).numbers(), [1, 2]);
 }

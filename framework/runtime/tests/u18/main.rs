@@ -15,7 +15,7 @@ mod explore;
 mod sync;
 
 use cell::lane::Weigh;
-use cell::protocol::{Again, Beside, LeaseId, Limits, NotPaused, Parts, Protocol, Refused, Room, Work};
+use cell::protocol::{Activation, Again, Beside, LeaseId, Limits, NotPaused, Parts, Protocol, Refused, Room, Work};
 use explore::{Explorer, look_by, saw};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner, thread};
@@ -52,6 +52,13 @@ struct Sent {
 
 struct Started;
 
+/// A turn that is open: what its actor had seen before, its message, and whose it is.
+struct Open {
+    recorded: State,
+    sent: Sent,
+    activation: u64,
+}
+
 impl Weigh for Sent {
     fn weight_bytes(&self) -> usize {
         1
@@ -66,7 +73,11 @@ impl Parts for Model {
     type Instance = Instance;
     type Gate = u32;
     type Holder = u32;
+    type Open = Open;
 }
+
+/// Somebody goes on without the turn.
+struct GivenUp;
 
 #[derive(Debug)]
 struct NoPause;
@@ -100,7 +111,7 @@ enum Turns {
     Well,
     /// That of the first sender's first message fails: the actor is held, and the message is the next version's.
     Fail,
-    /// That one does not return: somebody goes on without it, and it does so one day.
+    /// Those lie open, and from the first on somebody tries to go on without the one that does.
     Hang,
     /// They are taken elsewhere, as many at a time as wait, and no thread has them meanwhile.
     Away,
@@ -169,23 +180,27 @@ impl World {
 
     fn activate(self: &Arc<Self>) {
         let Some(mut activation) = self.cell.begin() else { return saw("nothing to do") };
-        let away = self.away.lock().expect("uncontended").take();
-        if let Some((first, behind)) = away {
-            let handed: Vec<_> = std::iter::once(first).chain((0..behind).map_while(|_| activation.handed())).collect();
-            assert_eq!(handed.len(), behind + 1, "what was handed over is still there");
-            saw(&handed);
-            let instance = activation.instance().expect("an activation under way has the instance");
-            self.looks(instance);
-            instance.state.seen.extend(handed);
-        }
-        while let Some(work) = activation.next_work() {
+        self.back(&mut activation);
+        let mut lies = false;
+        loop {
+            let work = match self.next_work(&mut activation, &mut lies) {
+                Ok(Some(work)) => work,
+                Ok(None) => break,
+                Err(GivenUp) => {
+                    assert!(activation.abandon().is_some(), "it has its instance");
+                    return saw("it returns");
+                }
+            };
             saw(match &work {
                 Work::System(Started) => None,
                 Work::User(sent) => Some(*sent),
             });
             let instance = activation.instance().expect("an activation under way has the instance");
-            assert!(!self.turning.swap(true, Ordering::SeqCst), "two turns at once");
-            self.looks(instance);
+            // Of one that lies open nobody has to wait for the end.
+            assert!(lies || !self.turning.swap(true, Ordering::SeqCst), "two turns at once");
+            if !lies {
+                self.looks(instance);
+            }
             assert!(!instance.wreck || matches!(work, Work::System(Started)), "a wreck handles a message");
             if self.runs == Runs::Spawned {
                 thread::yield_now(); // The turn takes a while.
@@ -201,12 +216,18 @@ impl World {
             }
             if let Work::User(sent) = work {
                 let first = instance.code == 1 && (sent.sender, sent.number) == (0, 0);
-                if first && self.turns == Turns::Hang {
+                if instance.code == 1 && self.turns == Turns::Hang {
                     let recorded = instance.state.clone();
-                    assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
-                    self.give_up(recorded, sent);
-                    assert!(activation.abandon().is_some(), "it has its instance");
-                    return saw("it returns");
+                    instance.state.seen.push(sent);
+                    if !lies {
+                        assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
+                        self.cell.open(Open { recorded, sent, activation: activation.number() });
+                        lies = true;
+                    }
+                    if first {
+                        self.give_up();
+                    }
+                    continue;
                 }
                 let fails = first && self.turns == Turns::Fail;
                 (instance.wreck, failed) = (fails, fails.then_some(sent));
@@ -227,16 +248,54 @@ impl World {
         self.schedule(activation.again());
     }
 
-    /// Whoever has what was recorded of an instance whose turn hangs goes on without that.
-    fn give_up(self: &Arc<Self>, recorded: State, hung: Sent) {
+    /// What was taken elsewhere is back.
+    fn back(&self, activation: &mut Activation<'_, Model>) {
+        let Some((first, behind)) = self.away.lock().expect("uncontended").take() else { return };
+        let handed: Vec<_> = std::iter::once(first).chain((0..behind).map_while(|_| activation.handed())).collect();
+        assert_eq!(handed.len(), behind + 1, "what was handed over is still there");
+        saw(&handed);
+        let instance = activation.instance().expect("an activation under way has the instance");
+        self.looks(instance);
+        instance.state.seen.extend(handed);
+    }
+
+    /// What comes next; from one turn that lies open to another in one step.
+    fn next_work(
+        &self,
+        activation: &mut Activation<'_, Model>,
+        lies: &mut bool,
+    ) -> Result<Option<Work<Started, Sent>>, GivenUp> {
+        if !*lies {
+            return Ok(activation.next_work());
+        }
+        let number = activation.number();
+        let step = |open: &mut Option<Open>, next: Option<&Sent>| {
+            let there = open.as_mut().expect("it is it");
+            there.recorded.seen.push(there.sent);
+            match next {
+                Some(next) => there.sent = *next,
+                None => *open = None,
+            }
+        };
+        let (next, ()) = activation.proceed(|open| open.activation == number, step).ok_or(GivenUp)?;
+        *lies = next.is_some();
+        Ok(next.map(Work::User).or_else(|| activation.next_work()))
+    }
+
+    /// Whoever takes what lies open of a turn goes on without that.
+    fn give_up(self: &Arc<Self>) {
         let world = Arc::clone(self);
         let run = move || {
+            let Some(Open { recorded, sent, activation }) = world.cell.close(|_| true) else {
+                return saw("none is open");
+            };
+            saw((&recorded.seen, sent));
             let wreck = Instance { wreck: true, ..Instance::new(1, recorded) };
-            let cut = world.cell.cut_off(wreck, DECIDES);
+            let cut = world.cell.cut_off(activation, wreck, DECIDES);
             let (lease, other, again) = cut.unwrap_or_else(|_| panic!("nobody stops it"));
             saw(other);
             world.schedule(again);
-            world.commit(lease, Upgrade::Migrate, Some(hung));
+            world.commit(lease, Upgrade::Migrate, Some(sent));
         };
         match self.runs {
             Runs::Inline => run(),

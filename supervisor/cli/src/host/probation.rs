@@ -96,7 +96,10 @@ pub(super) fn block(on: &OnProbation) -> String {
             text.push_str(&format!("  hint: teneral upgrade rollback {upgrade} {actor} --by {way}\n"));
         }
         if on.quarantined.is_none() {
-            text.push_str(&format!("  hint: or let {to} go on: teneral upgrade finalise {upgrade} {actor}\n"));
+            text.push_str(&format!(
+                "  hint: or let {to} go on, which begins anew where it panicked or hung: teneral upgrade finalise \
+                 {upgrade} {actor}\n"
+            ));
         }
     }
     text.extend(on.quarantined.as_ref().map(|why| {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use teneral_runtime::ports::{Behaviour, Provider};
 use teneral_runtime::{
-    ActorRef, Generation, HeldEffect, LeaseRequest, LeaseStep, Moment, NoReplay, PauseRequest, Quiesced, Recorded,
-    ReplayError, Replayed, RestartState, StepError, Tally,
+    ActorRef, Generation, HeldEffect, LeaseRequest, LeaseStep, Moment, NoReplay, PauseRefused, PauseRequest, Quiesced,
+    Recorded, ReplayError, Replayed, RestartState, StepError, Tally,
 };
 use teneral_store::StepDone;
 
@@ -91,20 +91,26 @@ impl Back {
             pause.limit(KEPT);
             return Ok(pause);
         }
-        // A turn that hangs ends for no pause: it is gone on without.
-        if let Some(hung) = self.work.actor.give_turn_up() {
-            hung.pause.limit(KEPT);
-            return Ok(hung.pause);
-        }
+        let hangs = self.work.actor.hangs().is_some();
         self.shared.now_paused(&self.work.actor);
+        // One that hangs may be slow: it is waited for once more as long as it took to say so, and no longer.
+        let timeout = self.work.bounds.quiesce_timeout;
         let request = self.work.actor.ask_pause(LeaseRequest {
             owner: self.shared.id.to_string(),
             generation: Generation(self.moved.generation),
-            quiesce_timeout: self.work.bounds.quiesce_timeout,
+            quiesce_timeout: if hangs { timeout.min(self.aside.hang_after) } else { timeout },
             max_pause: KEPT,
             on_lost: Box::new(drop),
         });
-        request.and_then(PauseRequest::wait).map_err(UpgradeError::Pause)
+        match request.and_then(PauseRequest::wait) {
+            Ok(pause) => Ok(pause),
+            // Its state is lost with it, whatever becomes of the way back: nobody can have it while that turn runs.
+            Err(PauseRefused::Busy { .. }) if hangs && let Some(hung) = self.work.actor.give_turn_up() => {
+                hung.pause.limit(KEPT);
+                Ok(hung.pause)
+            }
+            Err(refused) => Err(UpgradeError::Pause(refused)),
+        }
     }
 
     /// An instance of the version before, and what it came from. What fails leaves the record as it was, for the next

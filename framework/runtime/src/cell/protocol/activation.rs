@@ -2,7 +2,7 @@
 
 use super::super::waiters::wake_all;
 use super::pause::Paused;
-use super::{Again, BATCH_MESSAGES_MAX, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
+use super::{Again, BATCH_MESSAGES_MAX, Batch, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
@@ -10,8 +10,9 @@ impl<P: Parts> Protocol<P> {
     /// Begins the activation that was scheduled. `None`: there is nothing to do any more.
     pub(crate) fn begin(&self) -> Option<Activation<'_, P>> {
         let mut state = self.state.lock();
-        if let Some(Parked { instance, left, batched }) = state.parked.take() {
-            return Some(Activation { cell: self, instance: Some(instance), left, batched, again: Again::Nothing });
+        if let Some(Parked { instance, number, left, batched }) = state.parked.take() {
+            let instance = Some(instance);
+            return Some(Activation { cell: self, instance, number, left, batched, again: Again::Nothing });
         }
         if !state.runnable() || state.slot.is_none() {
             state.run = Run::Idle;
@@ -19,13 +20,16 @@ impl<P: Parts> Protocol<P> {
         }
         let instance = state.slot.take();
         state.run = Run::Running;
-        Some(Activation { cell: self, instance, left: BATCH_MESSAGES_MAX, batched: 0, again: Again::Nothing })
+        state.activations += 1;
+        let (number, left) = (state.activations, BATCH_MESSAGES_MAX);
+        Some(Activation { cell: self, instance, number, left, batched: 0, again: Again::Nothing })
     }
 }
 
 /// An activation that waits for something that its turns need, without a thread.
 pub(super) struct Parked<I> {
     instance: I,
+    number: u64,
     left: usize,
     batched: usize,
 }
@@ -36,6 +40,7 @@ pub(crate) struct Activation<'a, P: Parts> {
     cell: &'a Protocol<P>,
     /// `None` after the end.
     instance: Option<P::Instance>,
+    number: u64,
     /// User messages that it may still take until it must let others run.
     left: usize,
     /// Messages in its batch, unless somebody took them back.
@@ -47,6 +52,11 @@ impl<P: Parts> Activation<'_, P> {
     /// The instance; `None` after the end.
     pub(crate) fn instance(&mut self) -> Option<&mut P::Instance> {
         self.instance.as_mut()
+    }
+
+    /// Which of the cell's it is, for [`Protocol::cut_off`].
+    pub(crate) const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Does something with the instance, for as long as that takes: somebody may go on without it meanwhile.
@@ -73,7 +83,7 @@ impl<P: Parts> Activation<'_, P> {
     pub(crate) fn next_work(&mut self) -> Option<Work<P::System, P::User>> {
         if self.batched > 0 && !self.cell.attention.load(Ordering::Acquire) {
             self.batched -= 1;
-            let next = self.cell.batch.lock().pop_front();
+            let next = self.cell.batch.lock().rest.pop_front();
             if let Some(message) = next {
                 return Some(Work::User(message));
             }
@@ -81,7 +91,28 @@ impl<P: Parts> Activation<'_, P> {
         self.look()
     }
 
-    /// The same, from the state.
+    /// The next message of the batch, while something lies open: from one turn to the next in one step, so that whoever
+    /// takes what lies open finds one of the two in it. `go` is told of it, and of that message; there is none when
+    /// the batch is over or the cell wants attention. `None`: what lies there is not it (`is_it`), so somebody has
+    /// taken it: the turn is theirs, and this activation is to be abandoned.
+    pub(crate) fn proceed<T>(
+        &mut self,
+        is_it: impl FnOnce(&P::Open) -> bool,
+        go: impl FnOnce(&mut Option<P::Open>, Option<&P::User>) -> T,
+    ) -> Option<(Option<P::User>, T)> {
+        let goes_on = self.batched > 0 && !self.cell.attention.load(Ordering::Acquire);
+        let mut batch = self.cell.batch.lock();
+        let Batch { rest, open } = &mut *batch;
+        if !open.as_ref().is_some_and(is_it) {
+            return None;
+        }
+        let next = if goes_on { rest.pop_front() } else { None };
+        self.batched -= usize::from(goes_on);
+        let gone = go(open, next.as_ref());
+        Some((next, gone))
+    }
+
+    /// The same as [`Self::next_work`], from the state.
     fn look(&mut self) -> Option<Work<P::System, P::User>> {
         let mut state = self.cell.state.lock();
         if state.life == Life::Live
@@ -104,16 +135,17 @@ impl<P: Parts> Activation<'_, P> {
 
     fn take(&mut self, state: &mut State<P>) -> Option<P::User> {
         let mut batch = self.cell.batch.lock();
+        let batch = &mut batch.rest;
         // After a look at the system lane, the rest of the batch comes first.
         if let Some(message) = batch.pop_front() {
             self.batched = batch.len();
             return Some(message);
         }
         let more_max = self.left.checked_sub(1)?;
-        let message = state.user.take(&mut batch, more_max)?;
+        let message = state.user.take(batch, more_max)?;
         self.batched = batch.len();
         self.left = more_max - self.batched;
-        state.taken = weigh(&batch);
+        state.taken = weigh(batch);
         Some(message)
     }
 
@@ -131,7 +163,7 @@ impl<P: Parts> Activation<'_, P> {
             if self.again == Again::Nothing {
                 state.user.shrink();
                 if self.left < BATCH_MESSAGES_MAX - 1 {
-                    *self.cell.batch.lock() = VecDeque::new();
+                    self.cell.batch.lock().rest = VecDeque::new();
                 }
             }
             let held = state.hold.is_some();
@@ -146,25 +178,25 @@ impl<P: Parts> Activation<'_, P> {
     /// Lets the thread go. The cell runs all the while: whoever parked it, and nobody else, schedules it again, once.
     pub(crate) fn park(mut self) {
         let mut state = self.cell.state.lock();
-        let (left, batched) = (self.left, self.batched);
-        state.parked = self.instance.take().map(|instance| Parked { instance, left, batched });
+        let (number, left, batched) = (self.number, self.left, self.batched);
+        state.parked = self.instance.take().map(|instance| Parked { instance, number, left, batched });
     }
 
     /// Looks at what comes next in its batch.
     pub(crate) fn upcoming(&self, look: impl FnOnce(&mut dyn Iterator<Item = &P::User>)) {
         let batch = self.cell.batch.lock();
-        look(&mut batch.iter().take(self.batched));
+        look(&mut batch.rest.iter().take(self.batched));
     }
 
     /// Takes one of what was upcoming, whoever wants attention. `None`: the cell was stopped meanwhile.
     pub(crate) fn handed(&mut self) -> Option<P::User> {
         self.batched = self.batched.checked_sub(1)?;
-        self.cell.batch.lock().pop_front()
+        self.cell.batch.lock().rest.pop_front()
     }
 
     /// Gives a message back that it took: it comes first again.
     pub(crate) fn give_back(&mut self, message: P::User) {
-        self.cell.batch.lock().push_front(message);
+        self.cell.batch.lock().rest.push_front(message);
         self.batched += 1;
     }
 
@@ -202,6 +234,7 @@ impl<P: Parts> Activation<'_, P> {
     fn fail(&mut self) -> Option<P::Holder> {
         let mut state = self.cell.state.lock();
         self.cell.put_back(&mut state);
+        let open = self.cell.batch.lock().open.take();
         state.run = Run::Idle;
         let mut holder = None;
         if state.life == Life::Live {
@@ -210,6 +243,7 @@ impl<P: Parts> Activation<'_, P> {
         }
         self.cell.note(&state);
         drop(state);
+        drop(open);
         self.cell.ended.notify_all();
         holder
     }

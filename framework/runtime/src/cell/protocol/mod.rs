@@ -60,6 +60,8 @@ pub(crate) trait Parts {
     type Gate;
     /// Who holds a pause.
     type Holder: Clone;
+    /// What lies open while the instance handles something, for whoever goes on without that: see [`Protocol::open`].
+    type Open;
 }
 
 /// Bounds of the user lane.
@@ -185,9 +187,17 @@ struct State<P: Parts> {
     /// An activation that looks at its instance aside, by a number of its own.
     aside: Option<u64>,
     asides: u64,
+    /// Of the latest activation: none is numbered twice.
+    activations: u64,
     gate: P::Gate,
     hold: Option<Hold<P::Holder>>,
     leases: u64,
+}
+
+/// What the activation that runs has left for others to find.
+struct Batch<P: Parts> {
+    rest: VecDeque<P::User>,
+    open: Option<P::Open>,
 }
 
 /// See the module. In this order: what a turn writes lies apart from what senders write, or every message would cost
@@ -200,7 +210,7 @@ pub(crate) struct Protocol<P: Parts> {
     limits: Limits,
     /// The rest of the batch that the activation is in. In the cell and not on a stack, so that a turn that hangs
     /// keeps none of it. Locked after the state, or alone.
-    batch: Mutex<VecDeque<P::User>>,
+    batch: Mutex<Batch<P>>,
     /// Whether an activation must look at the state before its next user message. On the side, so that a turn does
     /// not touch the lock that senders fight for.
     attention: AtomicBool,
@@ -241,7 +251,7 @@ impl<P: Parts> Protocol<P> {
     pub(crate) fn new(instance: P::Instance, gate: P::Gate, first: P::System, limits: Limits) -> Self {
         Self {
             attention: AtomicBool::new(true),
-            batch: Mutex::new(VecDeque::new()),
+            batch: Mutex::new(Batch { rest: VecDeque::new(), open: None }),
             state: Mutex::new(State {
                 first: Some(first),
                 system: VecDeque::new(),
@@ -252,6 +262,7 @@ impl<P: Parts> Protocol<P> {
                 parked: None,
                 aside: None,
                 asides: 0,
+                activations: 0,
                 gate,
                 hold: None,
                 leases: 0,
@@ -402,7 +413,7 @@ impl<P: Parts> Protocol<P> {
         if fits(state) || cfg!(feature = "bug-m17") {
             return true; // Planted: no bound.
         }
-        state.taken = weigh(&self.batch.lock());
+        state.taken = weigh(&self.batch.lock().rest);
         fits(state)
     }
 
@@ -448,21 +459,31 @@ impl<P: Parts> Protocol<P> {
         state.wake()
     }
 
+    /// Lays open what a turn of the instance can be gone on without by. Whoever takes it from there has the turn: the
+    /// activation, when it is over, or whoever goes on without it.
+    pub(crate) fn open(&self, open: P::Open) {
+        self.batch.lock().open = Some(open);
+    }
+
+    /// Takes what lies open, if it `is_it`. `None`: somebody else has taken it.
+    pub(crate) fn close(&self, is_it: impl FnOnce(&P::Open) -> bool) -> Option<P::Open> {
+        self.batch.lock().open.take_if(|open| is_it(open))
+    }
+
     /// The rest of the batch goes back to the front.
     fn put_back(&self, state: &mut State<P>) {
-        let mut batch = self.batch.lock();
+        let mut rest = std::mem::take(&mut self.batch.lock().rest);
         if cfg!(feature = "bug-m18") {
-            batch.make_contiguous().reverse(); // Planted: the rest of a batch comes back in the wrong order.
+            rest.make_contiguous().reverse(); // Planted: the rest of a batch comes back in the wrong order.
         }
-        for message in batch.drain(..).rev() {
+        for message in rest.into_iter().rev() {
             state.user.push_front(message);
         }
-        *batch = VecDeque::new();
         state.taken = Queued { messages: 0, bytes: 0 };
     }
 
     fn weigh(&self, state: &State<P>) -> Queued {
-        let batch = weigh(&self.batch.lock());
+        let batch = weigh(&self.batch.lock().rest);
         Queued { messages: state.user.len() + batch.messages, bytes: state.user.bytes() + batch.bytes }
     }
 
@@ -485,7 +506,7 @@ impl<P: Parts> Protocol<P> {
     /// Looks at every user message that waits, in order.
     pub(crate) fn each_user(&self, mut look: impl FnMut(&P::User)) {
         let state = self.state.lock();
-        self.batch.lock().iter().for_each(&mut look);
+        self.batch.lock().rest.iter().for_each(&mut look);
         state.user.iter().for_each(look);
     }
 }

@@ -271,11 +271,16 @@ impl<P: Parts> Protocol<P> {
         if hold.lent { Revoked::Suspended } else { Revoked::Resumed(state.wake()) }
     }
 
-    /// Goes on without the instance that an activation looks at aside: the cell is suspended, and what waits stays.
-    /// Gives out who asked for a pause. `None`: nobody looks at it, or not any more.
-    pub(crate) fn lose(&self) -> Option<Option<P::Holder>> {
+    /// Which look aside an activation is in, of all that there ever were, if it is in one.
+    pub(crate) fn looks_aside(&self) -> Option<u64> {
+        self.state.lock().aside
+    }
+
+    /// Goes on without the instance that an activation looks at aside, if it is that look ([`Self::looks_aside`]): the
+    /// cell is suspended, and what waits stays. Gives out who asked for a pause. `None`: that look is over.
+    pub(crate) fn lose(&self, look: u64) -> Option<Option<P::Holder>> {
         let mut state = self.state.lock();
-        if state.life != Life::Live || state.aside.take().is_none() {
+        if state.life != Life::Live || state.aside.take_if(|aside| *aside == look).is_none() {
             return None;
         }
         self.put_back(&mut state);
@@ -316,15 +321,20 @@ impl<P: Parts> Protocol<P> {
         Ok((state.wake(), dropped))
     }
 
-    /// Goes on without the activation that runs, paused for `holder` and with `instance` in the slot. Only for whoever
-    /// has made sure that the activation touches the cell no more: see [`super::Activation::abandon`]. Gives out who
-    /// had asked for a pause.
+    /// Goes on without the activation of that number, paused for `holder` and with `instance` in the slot. Only for
+    /// whoever has made sure that the activation touches the cell no more: see [`super::Activation::abandon`]. Gives
+    /// out who had asked for a pause.
     ///
     /// # Errors
-    /// The instance: the cell is stopped.
-    pub(crate) fn cut_off(&self, instance: P::Instance, holder: P::Holder) -> Result<Paused<P::Holder>, P::Instance> {
+    /// The instance: the cell is stopped, or others have gone on without that activation already.
+    pub(crate) fn cut_off(
+        &self,
+        activation: u64,
+        instance: P::Instance,
+        holder: P::Holder,
+    ) -> Result<Paused<P::Holder>, P::Instance> {
         let mut state = self.state.lock();
-        if state.life != Life::Live {
+        if state.life != Life::Live || state.run != Run::Running || state.activations != activation {
             return Err(instance);
         }
         state.aside = None;
