@@ -123,6 +123,11 @@ impl<'a> Buffer<'a> {
         self.drawn.clear();
     }
 
+    /// Whether a turn of this activation was slow.
+    pub(super) const fn has_slow(&self) -> bool {
+        self.timed.1 > 0
+    }
+
     /// Whether the turn came to nothing but its end: it said nothing, and drew nothing of so many numbers.
     pub(crate) fn is_plain(&self, draws_max: Option<usize>) -> bool {
         let said = !self.effects.is_empty() || self.asker.is_some() || self.stop.is_some();

@@ -7,31 +7,26 @@
 //! anyway when that ends well; and the record lies where the thread takes the next message from, under a lock that it
 //! takes for that anyway. So from one plain message to the next a probation costs no lock, no copy and no exchange more.
 
+use super::effects::Buffer;
 use super::envelope::{Envelope, Kind};
-use super::protocol::Activation;
+use super::protocol::{Activation, Taken};
 use super::record::{Crash, Record};
 use super::turn::{After, Wreck};
 use super::{Actor, Cell, Instance};
 use crate::lease::{Crashed, Lease, Quiesced};
 use crate::ports::Behaviour;
+use crate::spawn::Watch;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use teneral_contract::Addr;
 
 /// The turn that is open, in a record that lies open.
+#[derive(Clone, Copy, Default)]
 pub(super) struct Open {
-    pub(super) turn: Turn,
     /// Turns of the same activation that ended well before, and are not counted yet.
     pub(super) handled: u64,
     /// Which activation of the cell it is.
     pub(super) activation: u64,
-}
-
-/// What it was told.
-pub(super) enum Turn {
-    /// A copy of its message; `None`: it has none.
-    Whole(Option<Envelope>),
-    /// It lies packed at the end of the log.
-    Packed,
 }
 
 /// Of a plain turn, whose record lies open over its end, until the next one begins.
@@ -41,9 +36,6 @@ pub(super) struct Lies {
     /// When it ended.
     ended_ns: u64,
 }
-
-/// Somebody goes on without the turn.
-pub(super) struct GivenUp;
 
 impl Instance {
     /// Whether it is recorded.
@@ -60,16 +52,16 @@ impl Instance {
 }
 
 impl Cell {
-    /// Runs an instance's code. `None`: the turn was given up meanwhile, and nothing of it may be done.
+    /// Runs an instance's code, for the `message` that a copy is made of where it is recorded. `None`: the turn was given up meanwhile, and nothing of it may be done.
     #[inline]
     pub(super) fn run<T>(
         &self,
         instance: &mut Instance,
-        open: impl FnOnce() -> Open,
+        (open, message): (Open, impl FnOnce() -> Option<Envelope>),
         code: impl FnOnce(&mut dyn Behaviour) -> T,
     ) -> Option<T> {
         let Some(mut record) = instance.record.take() else { return Some(code(&mut *instance.behaviour)) };
-        record.open = Some(open());
+        (record.open, record.message) = (open, message());
         instance.outside.get_or_insert_with(|| Arc::clone(&record.outside));
         self.protocol.open(record);
         let done = code(&mut *instance.behaviour);
@@ -80,14 +72,13 @@ impl Cell {
     /// The record of a turn that is over. `None`: the turn was given up.
     fn take_back(&self, instance: &Instance) -> Option<Box<Record>> {
         let mut record = self.protocol.close(instance.is_its())?;
-        record.open = None;
+        record.message = None;
         Some(record)
     }
 
     /// A plain message of an instance whose record is at hand: from here on it lies open. See [`Self::go_on`].
-    #[inline]
-    pub(super) fn open(&self, instance: &mut Instance, envelope: &Envelope, (handled, activation): (u64, u64)) {
-        let open = Open { turn: Turn::Packed, handled, activation };
+    #[inline(never)]
+    pub(super) fn open(&self, instance: &mut Instance, envelope: &Envelope, open: Open) {
         let Some(record) = instance.record.take_if(|record| record.pack(envelope, open)) else { return };
         instance.lies = Some(Lies { draws_max: record.draws_max(), ended_ns: 0 });
         instance.outside.get_or_insert_with(|| Arc::clone(&record.outside));
@@ -103,47 +94,59 @@ impl Cell {
     }
 
     /// A turn whose record lies open came to more than a plain one: it is at hand again.
-    pub(super) fn at_hand(&self, instance: &mut Instance) -> Result<(), GivenUp> {
+    pub(super) fn at_hand(&self, instance: &mut Instance) -> Result<(), Taken> {
         if instance.lies.take().is_some() {
-            let mut record = self.take_back(instance).ok_or(GivenUp)?;
-            record.log.unpack();
+            let mut record = self.take_back(instance).ok_or(Taken)?;
+            record.log.unopen();
             instance.record = Some(record);
         }
         Ok(())
     }
 
-    /// After a plain turn whose record lies open: the next message, in whose turn it lies open if that message is
-    /// plain, too. `None`: there is none in this batch, or something else comes first. Else the record is at hand.
-    #[inline]
+    /// After a plain turn whose record lies open: takes the turns of the plain messages behind it, up to the end of the
+    /// batch or the first that is something else. Then the record is at hand, or [`After::GivenUp`].
+    #[inline(never)]
     pub(super) fn go_on(
-        &self,
+        self: &Arc<Self>,
         activation: &mut Activation<'_, Actor>,
-        handled: u64,
-    ) -> Result<Option<Envelope>, GivenUp> {
+        buffer: &mut Buffer<'_>,
+        (watch, timed): (&Watch, bool),
+    ) -> After {
         let number = activation.number();
-        let Some(instance) = activation.instance() else { return Ok(None) };
-        let Some(ended_ns) = instance.lies.as_ref().map(|lies| lies.ended_ns) else { return Ok(None) };
-        let (is_its, open) = (instance.is_its(), Open { turn: Turn::Packed, handled, activation: number });
-        let went = activation.proceed(is_its, |record, next| match record {
-            Some(there) => {
-                let fits = there.keep_packed(ended_ns);
-                let opened = next.is_some_and(|next| fits && there.pack(next, open));
-                if opened { Ok(there.draws_max()) } else { Err(record.take()) }
-            }
-            None => Err(None),
-        });
-        let (next, lies) = went.ok_or(GivenUp)?;
-        if let Some(instance) = activation.instance() {
-            match lies {
-                Ok(draws_max) => instance.lies = Some(Lies { draws_max, ended_ns }),
-                Err(record) => {
-                    instance.lies = None;
-                    instance.record = record;
-                    instance.record.iter_mut().for_each(|record| record.bound());
+        loop {
+            let open = Open { handled: buffer.handled, activation: number };
+            let Some(instance) = activation.instance() else { return After::Next };
+            let Some(ended_ns) = instance.lies.as_ref().map(|lies| lies.ended_ns) else { return After::Next };
+            let is_its = instance.is_its();
+            let (mut draws_max, mut over) = (None, None);
+            let next = activation.proceed(is_its, |record, next| {
+                let Some(there) = record else { return };
+                if there.keep_packed(ended_ns) && next.is_some_and(|next| there.pack(next, open)) {
+                    draws_max = there.draws_max();
+                } else {
+                    over = record.take();
+                }
+            });
+            let next = match next {
+                Ok(next) => next,
+                Err(Taken) => return After::GivenUp,
+            };
+            let Some(instance) = activation.instance() else { return After::Next };
+            match over {
+                None => instance.lies = Some(Lies { draws_max, ended_ns }),
+                Some(mut record) => {
+                    record.bound();
+                    (instance.lies, instance.record) = (None, Some(record));
                 }
             }
+            let Some(envelope) = next else { return After::Next };
+            watch.turn(envelope.index);
+            let timed = timed || buffer.has_slow();
+            match self.turn((instance, number), envelope, buffer, timed) {
+                After::Next => {}
+                after => return after,
+            }
         }
-        Ok(next)
     }
 
     /// Goes on without the turn of a version on probation that is said to hang, as if it had panicked: the actor is
@@ -157,17 +160,15 @@ impl Cell {
         // whoever wants the actor back does not want it either.
         let mut record = self.protocol.close(|record| Arc::ptr_eq(&record.outside, &outside))?;
         watches.give_up(self);
-        let Open { turn, handled, activation } = record.open.take()?;
-        let envelope = match turn {
-            Turn::Whole(envelope) => envelope,
-            Turn::Packed => record.log.unpack().map(|(tag, body, from)| {
-                let from = from.and_then(|from| self.shared.cell(&from));
-                let mut envelope = Envelope::new(tag, body, Kind::Tell, from);
-                // It was admitted before, by the same gate.
-                let _ = self.protocol.look(|_, _, _, gate| gate.admit(&mut envelope));
-                envelope
-            }),
+        let Open { handled, activation } = record.open;
+        let packed = |(tag, body, from): (_, _, Option<Addr>)| {
+            let from = from.and_then(|from| self.shared.cell(&from));
+            let mut envelope = Envelope::new(tag, body, Kind::Tell, from);
+            // It was admitted before, by the same gate.
+            let _ = self.protocol.look(|_, _, _, gate| gate.admit(&mut envelope));
+            envelope
         };
+        let envelope = record.log.unpack().map(packed).or_else(|| record.message.take());
         self.counts.handled.fetch_add(handled, Relaxed);
         let reason = format!("it did not return from {}", Self::doing(&provider, index));
         record.crashed = Some(Crash::of(self, envelope, reason.clone()));
@@ -180,11 +181,5 @@ impl Cell {
         self.tell_suspended(reason.clone());
         self.owe(again);
         Some(Crashed { pause: Quiesced::of_wreck(self, lease, id, provider), reason })
-    }
-}
-
-impl From<GivenUp> for After {
-    fn from(_: GivenUp) -> Self {
-        Self::GivenUp
     }
 }

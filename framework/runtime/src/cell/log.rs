@@ -228,12 +228,21 @@ impl Log {
     /// Takes the message out of which a turn is open, with who sent it.
     pub(crate) fn unpack(&mut self) -> Option<(Tag, Body, Option<Addr>)> {
         let wanted = std::mem::take(&mut self.open_bytes);
-        let chunk = self.chunks.last_mut()?;
+        let chunk = self.chunks.last_mut().filter(|_| wanted > 0)?;
         let at = chunk.len() - wanted;
         let (&[tag, from, ..], body) = chunk[at..].split_first_chunk::<HEAD_BYTES>()?;
         let (tag, body) = (*self.tags.get(usize::from(tag))?, Body::copy(body));
         chunk.truncate(at);
         Some((tag, body, self.senders.get(usize::from(from)).cloned()))
+    }
+
+    /// Forgets the turn that is open.
+    #[inline]
+    pub(crate) fn unopen(&mut self) {
+        let wanted = std::mem::take(&mut self.open_bytes);
+        if let Some(chunk) = self.chunks.last_mut() {
+            chunk.truncate(chunk.len() - wanted);
+        }
     }
 
     fn later(&self, now_ns: u64) -> Option<u32> {

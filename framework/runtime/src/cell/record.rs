@@ -37,11 +37,15 @@ pub(crate) struct Record {
     named: u32,
     pub(crate) on_crash: Option<OnCrash>,
     /// The turn whose code runs, while this lies open.
-    pub(super) open: Option<Open>,
+    pub(super) open: Open,
+    /// A copy of its message, unless that is packed at the end of the log, or there is none.
+    pub(super) message: Option<Envelope>,
     /// The turn that panicked: the instance is a wreck.
     pub(crate) crashed: Option<Crash>,
     /// Whether turns are kept: not past a bound.
     pub(crate) keeping: bool,
+    /// Of an instance that was made anew: nothing was ever kept in it.
+    anew: bool,
     pub(crate) outside: Arc<Outside>,
 }
 
@@ -195,9 +199,11 @@ impl Record {
             log: Log::default(),
             named: 0,
             on_crash,
-            open: None,
+            open: Open::default(),
+            message: None,
             crashed: None,
             keeping,
+            anew: false,
             outside,
         })
     }
@@ -208,8 +214,24 @@ impl Record {
         let outside = cell.existing_extras().and_then(|extras| extras.recording.clone())?;
         let (clock, old) = (&cell.shared.clock, Arc::clone(cell.provider().contract()));
         let began = (clock.now(), clock.wall_ns());
-        let (log, keeping) = (Log::default(), false);
-        Some(Box::new(Self { old, began, log, named: 0, on_crash: None, open: None, crashed: None, keeping, outside }))
+        Some(Box::new(Self {
+            old,
+            began,
+            log: Log::default(),
+            named: 0,
+            on_crash: None,
+            open: Open::default(),
+            message: None,
+            crashed: None,
+            keeping: false,
+            anew: true,
+            outside,
+        }))
+    }
+
+    /// Whether it is of any use to whoever goes back.
+    pub(crate) const fn is_of_use(&self) -> bool {
+        !self.anew || self.crashed.is_some()
     }
 
     /// What a turn says, before it is released: what waiting messages and timers must be known again by, and the rest
@@ -244,7 +266,7 @@ impl Record {
     pub(super) fn pack(&mut self, envelope: &Envelope, open: Open) -> bool {
         let packed = self.log.open(envelope);
         if packed {
-            self.open = Some(open);
+            self.open = open;
         }
         packed
     }
@@ -252,9 +274,8 @@ impl Record {
     /// That turn ended well, and did nothing else. Whether there is room for more.
     #[inline]
     pub(super) fn keep_packed(&mut self, now_ns: u64) -> bool {
-        self.open = None;
         if !self.keeping {
-            self.log.unpack();
+            self.log.unopen();
             return true;
         }
         self.log.close(now_ns);

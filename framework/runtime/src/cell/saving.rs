@@ -3,7 +3,7 @@
 //! What does not return from that is gone on without in one of two ways: a version on probation is taken back, as from
 //! a turn that hangs (`in_turn.rs`), and any other begins again when an operator says so (`again.rs`).
 
-use super::in_turn::{Open, Turn};
+use super::in_turn::Open;
 use super::protocol::Activation;
 use super::slot::Slot;
 use super::turn::After;
@@ -29,8 +29,8 @@ impl Cell {
         let read = activation.aside(|instance| {
             let began = clock.now();
             // It only reads: what it fails with, a panic too, leaves the instance as it was.
-            let open = || Open { turn: Turn::Whole(None), handled, activation: number };
-            let saved = self.run(instance, open, |behaviour| guarded(|| behaviour.save(bytes_max)))?;
+            let open = Open { handled, activation: number };
+            let saved = self.run(instance, (open, || None), |behaviour| guarded(|| behaviour.save(bytes_max)))?;
             Some(saved.map(|bytes| {
                 let (provider, took) = (&instance.provider, clock.now().since(began));
                 let state = StateRead { version: provider.version().clone(), schema: provider.schema(), bytes };

@@ -7,7 +7,7 @@
 use super::effects::Buffer;
 use super::envelope::{Envelope, Kind, NO_INDEX, SAVING};
 use super::extras::Ended;
-use super::in_turn::{GivenUp, Open, Turn};
+use super::in_turn::Open;
 use super::protocol::{Activation, Life, Room, Work};
 use super::record::{Crash, Record};
 use super::supervised::reason;
@@ -50,11 +50,13 @@ impl Cell {
         let (timed, mut first) = (self.counts.times_next(), true);
         let number = activation.number();
         loop {
-            let work = match self.next_work(&mut activation, buffer.handled) {
-                Ok(Some(work)) => work,
-                Ok(None) => break,
-                Err(given_up) => return self.ends(activation, given_up.into(), &buffer),
-            };
+            if activation.instance().is_some_and(|instance| instance.lies.is_some()) {
+                let after = self.go_on(&mut activation, &mut buffer, (watch, timed));
+                if !matches!(after, After::Next) {
+                    return self.ends(activation, after, &buffer);
+                }
+            }
+            let Some(work) = activation.next_work() else { break };
             let work = match work {
                 Work::System(System::Read(slot, bytes_max)) => {
                     watch.turn(SAVING);
@@ -83,7 +85,7 @@ impl Cell {
                     watch.turn(envelope.index);
                     // Behind a slow turn all are timed: what reading the clock costs is nothing then, and what is slow
                     // has a full mailbox, of which one turn in 64 would be looked at.
-                    let timed = timed || buffer.timed.1 > 0 || (first && instance.is_recorded());
+                    let timed = timed || buffer.has_slow() || (first && instance.is_recorded());
                     first = false;
                     self.turn((instance, number), envelope, &mut buffer, timed)
                 }
@@ -98,19 +100,6 @@ impl Cell {
         }
         self.count(&buffer);
         self.owe(activation.again());
-    }
-
-    /// What comes next, with what the instance is recorded in where that is to be.
-    #[inline]
-    fn next_work(
-        &self,
-        activation: &mut Activation<'_, Actor>,
-        handled: u64,
-    ) -> Result<Option<Work<System, Envelope>>, GivenUp> {
-        if let Some(envelope) = self.go_on(activation, handled)? {
-            return Ok(Some(Work::User(envelope)));
-        }
-        Ok(activation.next_work())
     }
 
     fn ends(self: &Arc<Self>, activation: Activation<'_, Actor>, after: After, buffer: &Buffer<'_>) {
@@ -136,8 +125,9 @@ impl Cell {
         !matches!(envelope.kind, Kind::Timer(id) if !self.timer_fires(id))
     }
 
-    #[inline]
-    fn turn(
+    #[expect(clippy::inline_always, reason = "it has two callers, and a call would copy the message once more")]
+    #[inline(always)]
+    pub(super) fn turn(
         self: &Arc<Self>,
         (instance, activation): (&mut Instance, u64),
         envelope: Envelope,
@@ -148,15 +138,15 @@ impl Cell {
             return After::Next;
         }
         let waiting = self.waiting(&envelope);
-        let handled = buffer.handled;
+        let open = Open { handled: buffer.handled, activation };
         if instance.record.is_some() {
-            self.open(instance, &envelope, (handled, activation));
+            self.open(instance, &envelope, open);
         }
         buffer.begin(envelope.asker().cloned());
         buffer.draws_left = instance.draws_left();
         let began = timed.then(|| self.shared.clock.now());
         let call = self.call(&envelope, waiting);
-        let open = || Open { turn: Turn::Whole(Some(envelope.again())), handled, activation };
+        let open = (open, || Some(envelope.again()));
         let done = self.run(instance, open, |behaviour| guarded(|| behaviour.handle(&call, buffer)));
         let Some(done) = done else { return After::GivenUp };
         if let Some(began) = began {
@@ -168,8 +158,8 @@ impl Cell {
                 Self::ended_plainly(instance, buffer.about_now());
                 return After::Next;
             }
-            if let Err(given_up) = self.at_hand(instance) {
-                return given_up.into();
+            if self.at_hand(instance).is_err() {
+                return After::GivenUp;
             }
         }
         self.turn_done(instance, envelope, waiting, done, buffer)
@@ -333,8 +323,8 @@ impl Cell {
     ) -> After {
         buffer.begin(None);
         let call = self.first_call();
-        let open = Open { turn: Turn::Whole(None), handled: buffer.handled, activation };
-        let done = self.run(instance, || open, |behaviour| guarded(|| behaviour.started(why, &call, buffer)));
+        let open = (Open { handled: buffer.handled, activation }, || None);
+        let done = self.run(instance, open, |behaviour| guarded(|| behaviour.started(why, &call, buffer)));
         done.map_or(After::GivenUp, |done| self.first_turn_done(instance, done, buffer))
     }
 

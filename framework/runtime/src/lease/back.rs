@@ -80,7 +80,7 @@ impl Quiesced {
     /// [`StepError::Lost`].
     pub fn take_record(&mut self) -> Result<Option<Recorded>, StepError> {
         let Ok(mut instance) = self.cell.protocol.lend(self.id) else { return Err(self.gone()) };
-        let record = instance.record.take();
+        let record = instance.record.take_if(|record| record.is_of_use());
         self.give_back(instance)?;
         Ok(record.map(|record| Recorded { cell: Arc::clone(&self.cell), record }))
     }

@@ -15,7 +15,9 @@ mod explore;
 mod sync;
 
 use cell::lane::Weigh;
-use cell::protocol::{Activation, Again, Beside, LeaseId, Limits, NotPaused, Parts, Protocol, Refused, Room, Work};
+use cell::protocol::{
+    Activation, Again, Beside, LeaseId, Limits, NotPaused, Parts, Protocol, Refused, Room, Taken, Work,
+};
 use explore::{Explorer, look_by, saw};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner, thread};
@@ -75,9 +77,6 @@ impl Parts for Model {
     type Holder = u32;
     type Open = Open;
 }
-
-/// Somebody goes on without the turn.
-struct GivenUp;
 
 #[derive(Debug)]
 struct NoPause;
@@ -186,7 +185,7 @@ impl World {
             let work = match self.next_work(&mut activation, &mut lies) {
                 Ok(Some(work)) => work,
                 Ok(None) => break,
-                Err(GivenUp) => {
+                Err(Taken) => {
                     assert!(activation.abandon().is_some(), "it has its instance");
                     return saw("it returns");
                 }
@@ -264,7 +263,7 @@ impl World {
         &self,
         activation: &mut Activation<'_, Model>,
         lies: &mut bool,
-    ) -> Result<Option<Work<Started, Sent>>, GivenUp> {
+    ) -> Result<Option<Work<Started, Sent>>, Taken> {
         if !*lies {
             return Ok(activation.next_work());
         }
@@ -277,7 +276,7 @@ impl World {
                 None => *open = None,
             }
         };
-        let (next, ()) = activation.proceed(|open| open.activation == number, step).ok_or(GivenUp)?;
+        let next = activation.proceed(|open| open.activation == number, step)?;
         *lies = next.is_some();
         Ok(next.map(Work::User).or_else(|| activation.next_work()))
     }

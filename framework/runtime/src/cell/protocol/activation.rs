@@ -20,11 +20,14 @@ impl<P: Parts> Protocol<P> {
         }
         let instance = state.slot.take();
         state.run = Run::Running;
-        state.activations += 1;
-        let (number, left) = (state.activations, BATCH_MESSAGES_MAX);
+        let (number, left) = (state.number(), BATCH_MESSAGES_MAX);
+        state.activation = number;
         Some(Activation { cell: self, instance, number, left, batched: 0, again: Again::Nothing })
     }
 }
+
+/// Somebody has taken what an activation had left open.
+pub(crate) struct Taken;
 
 /// An activation that waits for something that its turns need, without a thread.
 pub(super) struct Parked<I> {
@@ -67,8 +70,7 @@ impl<P: Parts> Activation<'_, P> {
     pub(crate) fn aside<T>(&mut self, run: impl FnOnce(&mut P::Instance) -> T) -> Result<Option<T>, T> {
         let Some(instance) = self.instance.as_mut() else { return Ok(None) };
         let mut state = self.cell.state.lock();
-        state.asides += 1;
-        let number = state.asides;
+        let number = state.number();
         state.aside = Some(number);
         drop(state);
         let done = run(instance);
@@ -93,23 +95,29 @@ impl<P: Parts> Activation<'_, P> {
 
     /// The next message of the batch, while something lies open: from one turn to the next in one step, so that whoever
     /// takes what lies open finds one of the two in it. `go` is told of it, and of that message; there is none when
-    /// the batch is over or the cell wants attention. `None`: what lies there is not it (`is_it`), so somebody has
-    /// taken it: the turn is theirs, and this activation is to be abandoned.
-    pub(crate) fn proceed<T>(
+    /// the batch is over or the cell wants attention.
+    ///
+    /// # Errors
+    /// What lies there is not it (`is_it`), so somebody has taken it: the turn is theirs, and this activation is to be
+    /// abandoned.
+    #[inline]
+    pub(crate) fn proceed(
         &mut self,
         is_it: impl FnOnce(&P::Open) -> bool,
-        go: impl FnOnce(&mut Option<P::Open>, Option<&P::User>) -> T,
-    ) -> Option<(Option<P::User>, T)> {
+        go: impl FnOnce(&mut Option<P::Open>, Option<&P::User>),
+    ) -> Result<Option<P::User>, Taken> {
         let goes_on = self.batched > 0 && !self.cell.attention.load(Ordering::Acquire);
         let mut batch = self.cell.batch.lock();
         let Batch { rest, open } = &mut *batch;
         if !open.as_ref().is_some_and(is_it) {
-            return None;
+            return Err(Taken);
         }
-        let next = if goes_on { rest.pop_front() } else { None };
-        self.batched -= usize::from(goes_on);
-        let gone = go(open, next.as_ref());
-        Some((next, gone))
+        go(open, if goes_on { rest.front() } else { None });
+        if !goes_on {
+            return Ok(None);
+        }
+        self.batched -= 1;
+        Ok(rest.pop_front())
     }
 
     /// The same as [`Self::next_work`], from the state.

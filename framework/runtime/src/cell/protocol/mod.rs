@@ -34,8 +34,8 @@
 mod activation;
 mod pause;
 
-pub(crate) use activation::Activation;
 use activation::Parked;
+pub(crate) use activation::{Activation, Taken};
 pub(crate) use pause::{Beside, End, IfLent, LeaseId, NotPaused, Revoked};
 
 use super::lane::{Lane, Weigh};
@@ -171,9 +171,9 @@ struct State<P: Parts> {
     user: Lane<P::User>,
     /// Messages and bytes of the last batch; what is left of them lies in [`Protocol::batch`].
     taken: Queued,
-    /// Room kept for answers that are owed to the cell.
-    reserved: usize,
     waiters: Option<Box<Waiters>>,
+    /// Room kept for answers that are owed to the cell.
+    reserved: u32,
     run: Run,
     life: Life,
     /// The cell's own effects wait for room elsewhere: it takes no user message.
@@ -186,12 +186,12 @@ struct State<P: Parts> {
     parked: Option<Parked<P::Instance>>,
     /// An activation that looks at its instance aside, by a number of its own.
     aside: Option<u64>,
-    asides: u64,
-    /// Of the latest activation: none is numbered twice.
-    activations: u64,
+    /// The latest activation.
+    activation: u64,
     gate: P::Gate,
     hold: Option<Hold<P::Holder>>,
-    leases: u64,
+    /// The latest number of a lease, an activation, a look aside: none is given twice.
+    numbers: u64,
 }
 
 /// What the activation that runs has left for others to find.
@@ -241,6 +241,11 @@ impl<P: Parts> State<P> {
         Again::Nothing
     }
 
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
     fn held_by(&self, id: LeaseId) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.id == id)
     }
@@ -261,11 +266,10 @@ impl<P: Parts> Protocol<P> {
                 slot: Some(instance),
                 parked: None,
                 aside: None,
-                asides: 0,
-                activations: 0,
+                activation: 0,
                 gate,
                 hold: None,
-                leases: 0,
+                numbers: 0,
                 run: Run::Scheduled,
                 life: Life::Live,
                 corked: false,
@@ -379,7 +383,8 @@ impl<P: Parts> Protocol<P> {
 
     /// Keeps room for one message that is owed to the cell: see [`Room::Reserved`].
     pub(crate) fn reserve(&self) {
-        self.state.lock().reserved += 1;
+        let mut state = self.state.lock();
+        state.reserved = state.reserved.saturating_add(1);
     }
 
     /// Gives back what [`Protocol::reserve`] took, for a message that will not come.
@@ -395,7 +400,7 @@ impl<P: Parts> Protocol<P> {
     /// that a full mailbox does not wake somebody for every message. Due wherever messages leave, or fewer are owed.
     fn wake_waiters(&self, state: &mut State<P>) -> Vec<Waker> {
         let Some(waiters) = &mut state.waiters else { return Vec::new() };
-        let room = self.limits.messages_max.saturating_sub(state.reserved);
+        let room = self.limits.messages_max.saturating_sub(state.reserved as usize);
         let messages = state.user.len() + state.taken.messages;
         let bytes = state.user.bytes() + state.taken.bytes;
         if messages > room / 2 || bytes > self.limits.bytes_max / 2 {
@@ -407,7 +412,7 @@ impl<P: Parts> Protocol<P> {
     /// Whether a message of that weight fits; looks into the batch only when it seems not to.
     fn fits(&self, state: &mut State<P>, bytes: usize) -> bool {
         let fits = |state: &State<P>| {
-            state.user.len() + state.taken.messages + state.reserved < self.limits.messages_max
+            state.user.len() + state.taken.messages + (state.reserved as usize) < self.limits.messages_max
                 && state.user.bytes() + state.taken.bytes + bytes <= self.limits.bytes_max
         };
         if fits(state) || cfg!(feature = "bug-m17") {

@@ -84,8 +84,7 @@ pub(crate) enum End<H> {
 impl<P: Parts> State<P> {
     /// From now on it is paused for `holder`, or comes to rest for them.
     pub(super) fn hold_for(&mut self, holder: P::Holder) -> LeaseId {
-        self.leases += 1;
-        let id = LeaseId(self.leases);
+        let id = LeaseId(self.number());
         self.hold = Some(Hold { id, holder, lent: false });
         id
     }
@@ -334,7 +333,7 @@ impl<P: Parts> Protocol<P> {
         holder: P::Holder,
     ) -> Result<Paused<P::Holder>, P::Instance> {
         let mut state = self.state.lock();
-        if state.life != Life::Live || state.run != Run::Running || state.activations != activation {
+        if state.life != Life::Live || state.run != Run::Running || state.activation != activation {
             return Err(instance);
         }
         state.aside = None;
