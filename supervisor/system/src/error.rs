@@ -448,12 +448,10 @@ impl SystemError {
             Self::Default { kind } => {
                 format!("name a version, or the kind's default: teneral kind set-default {kind} VERSION")
             }
-            Self::Quarantined { kind, version, .. } => {
-                format!(
-                    "push a mended version: the quarantine is by digest; if the code is not to blame: teneral artifact \
-                     pardon {kind} {version}"
-                )
-            }
+            Self::Quarantined { kind, version, .. } => format!(
+                "push a mended version: the quarantine is by digest; if the code is not to blame: teneral artifact \
+                 pardon {kind} {version}"
+            ),
             Self::Defined { addr, .. } => {
                 format!(
                     "teneral actor restart {addr} brings it back with its state; teneral actor stop {addr} gives it up"

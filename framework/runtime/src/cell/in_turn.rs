@@ -3,15 +3,17 @@
 //! Its record lies open meanwhile, with its message. Whoever takes it from there has the turn: the thread that runs it,
 //! when the code returns, or whoever gives it up, when it hangs. So what a turn does that was given up is nobody's.
 //!
-//! A plain message, of which there may be a million a second, is packed into the log as its turn begins, where it is kept
-//! anyway when that ends well; and the record lies where the thread takes the next message from, under a lock that it
-//! takes for that anyway. So from one plain message to the next a probation costs no lock, no copy and no exchange more.
+//! A plain message, of which there may be a million a second, is packed into the log as its turn begins, where it is
+//! kept anyway when that ends well; and the record lies where the thread takes the next message from, under a lock that
+//! it takes for that anyway. So from one plain message to the next a probation costs no lock, no copy and no exchange
+//! more.
 
 use super::effects::Buffer;
 use super::envelope::{Envelope, Kind};
 use super::protocol::{Activation, Taken};
 use super::record::{Crash, Record};
-use super::turn::{After, Wreck};
+use super::turn::After;
+use super::wreck::Wreck;
 use super::{Actor, Cell, Instance};
 use crate::lease::{Crashed, Lease, Quiesced};
 use crate::ports::Behaviour;
@@ -52,7 +54,8 @@ impl Instance {
 }
 
 impl Cell {
-    /// Runs an instance's code, for the `message` that a copy is made of where it is recorded. `None`: the turn was given up meanwhile, and nothing of it may be done.
+    /// Runs an instance's code, for the `message` that a copy is made of where it is recorded. `None`: the turn was
+    /// given up meanwhile, and nothing of it may be done.
     #[inline]
     pub(super) fn run<T>(
         &self,

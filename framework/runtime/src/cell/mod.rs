@@ -26,6 +26,7 @@ pub(crate) mod slot;
 pub(crate) mod supervised;
 pub(crate) mod turn;
 mod waiters;
+mod wreck;
 
 pub(crate) use waiters::Ticket;
 

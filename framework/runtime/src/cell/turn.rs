@@ -14,9 +14,9 @@ use super::supervised::reason;
 use super::{Actor, Cell, Instance, System};
 use crate::dead_letters::{DeadReason, Letter};
 use crate::events::{CrashReport, MessageSeen, StateSeen, What};
-use crate::lease::{Crashed, Lease, Quiesced};
+use crate::lease::Lease;
 use crate::ports::guarded;
-use crate::ports::{Behaviour, Body, Call, Cause, Effects, Fault, FaultKind, Waiting, Why};
+use crate::ports::{Body, Cause, Fault, FaultKind, Waiting, Why};
 use crate::spawn::Watch;
 use crate::speaking::Speaker;
 use crate::supervision::Exit;
@@ -365,7 +365,7 @@ impl Cell {
     }
 
     /// The instance is gone: the cell keeps its mailbox, and its supervisor decides.
-    fn end(self: &Arc<Self>, activation: Activation<'_, Actor>, ended: Ended) {
+    pub(super) fn end(self: &Arc<Self>, activation: Activation<'_, Actor>, ended: Ended) {
         let (exit, why) = (ended.exit, ended.reason.clone());
         self.extras().ended = Some(ended);
         let (instance, holder) = activation.suspend();
@@ -383,33 +383,6 @@ impl Cell {
             lease.lose_to_stop(self);
         }
         self.tell_exit(exit);
-    }
-
-    /// The instance panicked while it was recorded: the actor is paused, and whoever wants to know of it decides. Its
-    /// supervisor hears of it when they give it up.
-    fn wrecked(self: &Arc<Self>, mut activation: Activation<'_, Actor>, crash: Crash) {
-        let reason = crash.reason.clone();
-        let Some(instance) = activation.instance() else { return };
-        let behaviour = std::mem::replace(&mut instance.behaviour, Box::new(Wreck));
-        let poisoned = Instance::new(behaviour, Arc::clone(&instance.provider));
-        let (provider, Some(record)) = (Arc::clone(&instance.provider), &mut instance.record) else { return };
-        record.crashed = Some(crash);
-        let (on_crash, owner) = (record.on_crash.take(), record.outside.owner.clone());
-        self.shared.executor.dropper.drop(self, poisoned);
-        let lease = Lease::of_wreck(owner, self.shared.clock.now(), reason.clone());
-        match activation.hold(Arc::clone(&lease)) {
-            Ok((id, other, again)) => {
-                other.iter().for_each(|other| other.gives_way(&lease));
-                self.tell_suspended(reason.clone());
-                self.owe(again);
-                let pause = Quiesced::of_wreck(self, lease, id, provider);
-                if let Some(on_crash) = on_crash {
-                    on_crash(Crashed { pause, reason });
-                }
-            }
-            // It was stopped meanwhile.
-            Err(activation) => self.end(activation, Ended::by_crash(reason)),
-        }
     }
 
     /// A panic came through an activation, past the border around the actor's code: from what else had to be run there,
@@ -458,29 +431,6 @@ impl Ended {
 
     fn by_itself(reason: String) -> Self {
         Self { exit: Exit::of(&reason), reason }
-    }
-}
-
-/// What is left of an instance that panicked, or whose turn was given up.
-pub(super) struct Wreck;
-
-impl Wreck {
-    fn fault() -> Fault {
-        Fault::new(FaultKind::Panic, "its last turn panicked")
-    }
-}
-
-impl Behaviour for Wreck {
-    fn started(&mut self, _: Why, _: &Call<'_>, _: &mut dyn Effects) -> Result<(), Fault> {
-        Err(Self::fault())
-    }
-
-    fn handle(&mut self, _: &Call<'_>, _: &mut dyn Effects) -> Result<(), Fault> {
-        Err(Self::fault())
-    }
-
-    fn save(&self, _: usize) -> Result<Vec<u8>, Fault> {
-        Err(Self::fault())
     }
 }
 

@@ -2,11 +2,34 @@
 
 use super::super::waiters::wake_all;
 use super::pause::Paused;
-use super::{Again, BATCH_MESSAGES_MAX, Batch, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
+use super::{Again, BATCH_MESSAGES_MAX, Guard, Life, Parts, Protocol, Queued, Run, State, Work, weigh};
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
 impl<P: Parts> Protocol<P> {
+    /// Lays open what a turn of the instance can be gone on without by. Whoever takes it from there has the turn: the
+    /// activation, when it is over, or whoever goes on without it.
+    pub(crate) fn open(&self, open: P::Open) {
+        self.batch.lock().open = Some(open);
+    }
+
+    /// Takes what lies open, if it `is_it`. `None`: somebody else has taken it.
+    pub(crate) fn close(&self, is_it: impl FnOnce(&P::Open) -> bool) -> Option<P::Open> {
+        self.batch.lock().open.take_if(|open| is_it(open))
+    }
+
+    /// The rest of the batch goes back to the front.
+    pub(super) fn put_back(&self, state: &mut State<P>) {
+        let mut rest = std::mem::take(&mut self.batch.lock().rest);
+        if cfg!(feature = "bug-m18") {
+            rest.make_contiguous().reverse(); // Planted: the rest of a batch comes back in the wrong order.
+        }
+        for message in rest.into_iter().rev() {
+            state.user.push_front(message);
+        }
+        state.taken = Queued { messages: 0, bytes: 0 };
+    }
+
     /// Begins the activation that was scheduled. `None`: there is nothing to do any more.
     pub(crate) fn begin(&self) -> Option<Activation<'_, P>> {
         let mut state = self.state.lock();
@@ -24,6 +47,12 @@ impl<P: Parts> Protocol<P> {
         state.activation = number;
         Some(Activation { cell: self, instance, number, left, batched: 0, again: Again::Nothing })
     }
+}
+
+/// What the activation that runs has left for others to find.
+pub(super) struct Batch<P: Parts> {
+    pub(super) rest: VecDeque<P::User>,
+    pub(super) open: Option<P::Open>,
 }
 
 /// Somebody has taken what an activation had left open.

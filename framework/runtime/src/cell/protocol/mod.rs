@@ -34,8 +34,8 @@
 mod activation;
 mod pause;
 
-use activation::Parked;
 pub(crate) use activation::{Activation, Taken};
+use activation::{Batch, Parked};
 pub(crate) use pause::{Beside, End, IfLent, LeaseId, NotPaused, Revoked};
 
 use super::lane::{Lane, Weigh};
@@ -192,12 +192,6 @@ struct State<P: Parts> {
     hold: Option<Hold<P::Holder>>,
     /// The latest number of a lease, an activation, a look aside: none is given twice.
     numbers: u64,
-}
-
-/// What the activation that runs has left for others to find.
-struct Batch<P: Parts> {
-    rest: VecDeque<P::User>,
-    open: Option<P::Open>,
 }
 
 /// See the module. In this order: what a turn writes lies apart from what senders write, or every message would cost
@@ -462,29 +456,6 @@ impl<P: Parts> Protocol<P> {
         state.corked = false;
         self.note(&state);
         state.wake()
-    }
-
-    /// Lays open what a turn of the instance can be gone on without by. Whoever takes it from there has the turn: the
-    /// activation, when it is over, or whoever goes on without it.
-    pub(crate) fn open(&self, open: P::Open) {
-        self.batch.lock().open = Some(open);
-    }
-
-    /// Takes what lies open, if it `is_it`. `None`: somebody else has taken it.
-    pub(crate) fn close(&self, is_it: impl FnOnce(&P::Open) -> bool) -> Option<P::Open> {
-        self.batch.lock().open.take_if(|open| is_it(open))
-    }
-
-    /// The rest of the batch goes back to the front.
-    fn put_back(&self, state: &mut State<P>) {
-        let mut rest = std::mem::take(&mut self.batch.lock().rest);
-        if cfg!(feature = "bug-m18") {
-            rest.make_contiguous().reverse(); // Planted: the rest of a batch comes back in the wrong order.
-        }
-        for message in rest.into_iter().rev() {
-            state.user.push_front(message);
-        }
-        state.taken = Queued { messages: 0, bytes: 0 };
     }
 
     fn weigh(&self, state: &State<P>) -> Queued {
