@@ -1,5 +1,5 @@
-//! What is left of an instance whose failure is somebody else's to decide than its supervisor's: it holds its place, with
-//! its record, and fails whatever is asked of it.
+//! What is left of an instance whose failure is somebody else's to decide than its supervisor's: it holds its place,
+//! with its record, and fails whatever is asked of it.
 
 use super::protocol::Activation;
 use super::record::Crash;
