@@ -15,7 +15,7 @@ use super::record::{Crash, Record};
 use super::turn::After;
 use super::wreck::Wreck;
 use super::{Actor, Cell, Instance};
-use crate::lease::{Crashed, Lease, Quiesced};
+use crate::lease::{Crashed, Lease};
 use crate::ports::Behaviour;
 use crate::spawn::Watch;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(super) struct Lies {
     /// How many random numbers it may draw that are kept.
     pub(super) draws_max: Option<usize>,
     /// When it ended.
-    ended_ns: u64,
+    pub(super) ended_ns: u64,
 }
 
 impl Instance {
@@ -86,14 +86,6 @@ impl Cell {
         instance.lies = Some(Lies { draws_max: record.draws_max(), ended_ns: 0 });
         instance.outside.get_or_insert_with(|| Arc::clone(&record.outside));
         self.protocol.open(record);
-    }
-
-    /// A turn whose record lies open ended well at that time, and did nothing else.
-    #[inline]
-    pub(super) const fn ended_plainly(instance: &mut Instance, at_ns: u64) {
-        if let Some(lies) = &mut instance.lies {
-            lies.ended_ns = at_ns;
-        }
     }
 
     /// A turn whose record lies open came to more than a plain one: it is at hand again.
@@ -179,10 +171,7 @@ impl Cell {
         wreck.record = Some(record);
         let lease = Lease::of_wreck(outside.owner.clone(), self.shared.clock.now(), reason.clone());
         // Stopped meanwhile, it drops what it panicked on, as any wreck does.
-        let (id, other, again) = self.protocol.cut_off(activation, wreck, Arc::clone(&lease)).ok()?;
-        other.iter().for_each(|other| other.gives_way(&lease));
-        self.tell_suspended(reason.clone());
-        self.owe(again);
-        Some(Crashed { pause: Quiesced::of_wreck(self, lease, id, provider), reason })
+        let paused = self.protocol.cut_off(activation, wreck, Arc::clone(&lease)).ok()?;
+        Some(self.is_held(paused, lease, provider, reason))
     }
 }

@@ -152,10 +152,10 @@ impl Cell {
         if let Some(began) = began {
             self.timed(instance, self.shared.clock.now().since(began), buffer);
         }
-        if let Some(lies) = &instance.lies {
+        if let Some(lies) = &mut instance.lies {
             if done.is_ok() && buffer.is_plain(lies.draws_max) {
                 buffer.handled += 1;
-                Self::ended_plainly(instance, buffer.about_now());
+                lies.ended_ns = buffer.about_now();
                 return After::Next;
             }
             if self.at_hand(instance).is_err() {

@@ -1,12 +1,12 @@
 //! What is left of an instance whose failure is somebody else's to decide than its supervisor's: it holds its place,
 //! with its record, and fails whatever is asked of it.
 
-use super::protocol::Activation;
+use super::protocol::{Activation, Paused};
 use super::record::Crash;
 use super::{Actor, Cell, Instance};
 use crate::cell::extras::Ended;
 use crate::lease::{Crashed, Lease, Quiesced};
-use crate::ports::{Behaviour, Call, Effects, Fault, FaultKind, Why};
+use crate::ports::{Behaviour, Call, Effects, Fault, FaultKind, Provider, Why};
 use std::sync::Arc;
 
 /// What is left of an instance that panicked, or whose turn was given up.
@@ -46,17 +46,28 @@ impl Cell {
         self.shared.executor.dropper.drop(self, poisoned);
         let lease = Lease::of_wreck(owner, self.shared.clock.now(), reason.clone());
         match activation.hold(Arc::clone(&lease)) {
-            Ok((id, other, again)) => {
-                other.iter().for_each(|other| other.gives_way(&lease));
-                self.tell_suspended(reason.clone());
-                self.owe(again);
-                let pause = Quiesced::of_wreck(self, lease, id, provider);
+            Ok(paused) => {
+                let crashed = self.is_held(paused, lease, provider, reason);
                 if let Some(on_crash) = on_crash {
-                    on_crash(Crashed { pause, reason });
+                    on_crash(crashed);
                 }
             }
             // It was stopped meanwhile.
             Err(activation) => self.end(activation, Ended::by_crash(reason)),
         }
+    }
+
+    /// A wreck has its place, paused for that lease: whoever had asked for a pause gives way, and it is told.
+    pub(super) fn is_held(
+        self: &Arc<Self>,
+        (id, other, again): Paused<Arc<Lease>>,
+        lease: Arc<Lease>,
+        provider: Arc<dyn Provider>,
+        reason: String,
+    ) -> Crashed {
+        other.iter().for_each(|other| other.gives_way(&lease));
+        self.tell_suspended(reason.clone());
+        self.owe(again);
+        Crashed { pause: Quiesced::of_wreck(self, lease, id, provider), reason }
     }
 }

@@ -36,7 +36,7 @@ mod pause;
 
 pub(crate) use activation::{Activation, Taken};
 use activation::{Batch, Parked};
-pub(crate) use pause::{Beside, End, IfLent, LeaseId, NotPaused, Revoked};
+pub(crate) use pause::{Beside, End, IfLent, LeaseId, NotPaused, Paused, Revoked};
 
 use super::lane::{Lane, Weigh};
 use super::waiters::{Ticket, Waiters, wake_all};
