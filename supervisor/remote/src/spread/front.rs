@@ -15,9 +15,8 @@ pub struct Front {
     /// Itself, for its instances.
     this: Weak<Self>,
     slots: Vec<Arc<Module>>,
-    manifest: Manifest,
-    contract: Arc<Contract>,
-    digest: Digest,
+    /// Any of them: what it says of the version, all say.
+    first: Arc<Module>,
     policy: Arc<SpreadPolicy>,
     addresses: Addresses,
     state_bytes_max: usize,
@@ -25,7 +24,7 @@ pub struct Front {
 
 impl fmt::Debug for Front {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Front({} {}, {} slots)", self.manifest.kind, self.manifest.version, self.slots.len())
+        write!(f, "Front({} {}, {} slots)", self.first.kind(), self.first.version(), self.slots.len())
     }
 }
 
@@ -39,18 +38,8 @@ impl Front {
         addresses: Addresses,
         state_bytes_max: usize,
     ) -> Option<Arc<Self>> {
-        let first = slots.first()?;
-        let (manifest, contract, digest) = (first.manifest().clone(), Arc::clone(first.contract()), first.digest());
-        Some(Arc::new_cyclic(|this| Self {
-            this: Weak::clone(this),
-            slots,
-            manifest,
-            contract,
-            digest,
-            policy,
-            addresses,
-            state_bytes_max,
-        }))
+        let first = Arc::clone(slots.first()?);
+        Some(Arc::new_cyclic(|this| Self { this: Weak::clone(this), slots, first, policy, addresses, state_bytes_max }))
     }
 
     /// Its modules, by slot.
@@ -89,15 +78,15 @@ impl Front {
 
 impl Provider for Front {
     fn manifest(&self) -> &Manifest {
-        &self.manifest
+        self.first.manifest()
     }
 
     fn contract(&self) -> &Arc<Contract> {
-        &self.contract
+        self.first.contract()
     }
 
     fn digest(&self) -> Digest {
-        self.digest
+        self.first.digest()
     }
 
     fn is_elsewhere(&self) -> bool {
@@ -146,7 +135,7 @@ impl Behaviour for Balanced {
     fn handle(&mut self, call: &Call<'_>, effects: &mut dyn Effects) -> Result<(), Fault> {
         // It asks nobody and has no timers: whatever else comes is of a life before.
         let (Cause::Message, Some(address)) = (&call.cause, &self.address) else { return Ok(()) };
-        let name = self.front.contract.name(call.index);
+        let name = self.front.contract().name(call.index);
         let is_idempotent = name.is_some_and(|name| self.front.policy.idempotent.contains(name));
         let later = effects.later(call.sender)?;
         let body = call.body.to_vec();
