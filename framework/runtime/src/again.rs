@@ -114,7 +114,7 @@ impl Cell {
             Begin::Declared => again.make_again(),
             Begin::State | Begin::Args => again.make_anew(&*code),
         })?;
-        let Some(asked) = self.protocol.lose(look) else {
+        let Some((asked, record)) = self.protocol.lose(look) else {
             self.shared.executor.dropper.drop(self, Instance::new(made, provider));
             return Err(returned());
         };
@@ -128,6 +128,7 @@ impl Cell {
             // Nor with a later restart; and one of the new instance would take the `save` that hangs.
             self.extras().snapshot = None;
         }
+        record.iter().for_each(|record| self.count_before(record));
         self.tell_suspended(reason);
         self.revive(made, anew);
         Ok(())

@@ -134,7 +134,7 @@ impl Cell {
                 }
                 Some(envelope) => {
                     buffer.begin(envelope.asker().cloned());
-                    buffer.draws_left = instance.draws_left();
+                    buffer.draws_for(instance);
                     self.timed(instance, turn.took, buffer);
                     let done = self.play(turn, &handed, buffer);
                     self.turn_done(instance, envelope, handed.waiting, done, buffer)

@@ -2,11 +2,12 @@
 //!
 //! The buffer is used for a whole activation; a turn without effects allocates nothing and reads no clock.
 
-use super::Cell;
 use super::body::Body;
 use super::calls::ReplyTo;
 use super::envelope::Envelope;
 use super::protocol::Queued;
+use super::record::Outside;
+use super::{Cell, Instance};
 use crate::actor_ref::ActorRef;
 use crate::clock::Moment;
 use crate::config::StartArgs;
@@ -14,6 +15,7 @@ use crate::later::Later;
 use crate::ports::{self, AskEffect, CallId, Effects, Fault, FaultKind, TimerId};
 use crate::remote::{RemoteAsk, RemoteEffect};
 use semver::Version;
+use std::ptr;
 use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::{Addr, Fingerprint, Tag};
@@ -87,6 +89,8 @@ pub(crate) struct Buffer<'a> {
     latest_ns: Option<u64>,
     /// How many more random numbers of the turn may be kept; `None`: none is.
     pub(crate) draws_left: Option<usize>,
+    /// Whose turn it is: compared, and never looked into.
+    record: *const Outside,
     /// Those that are.
     pub(crate) drawn: Vec<u64>,
 }
@@ -109,6 +113,7 @@ impl<'a> Buffer<'a> {
             timed: (0, 0, Duration::ZERO),
             latest_ns: None,
             draws_left: None,
+            record: ptr::null(),
             drawn: Vec::new(),
         }
     }
@@ -121,6 +126,15 @@ impl<'a> Buffer<'a> {
         (self.now_ns, self.at, self.draws_left) = (None, None, None);
         (self.timers, self.asks, self.own) = (0, 0, NOTHING);
         self.drawn.clear();
+    }
+
+    /// What the turn draws is its instance's, if that is recorded.
+    #[inline]
+    pub(super) fn draws_for(&mut self, instance: &Instance) {
+        self.draws_left = instance.draws_left();
+        if self.draws_left.is_some() {
+            self.record = instance.recorded_by();
+        }
     }
 
     /// Whether a turn of this activation was slow.
@@ -238,7 +252,9 @@ impl<'a> Buffer<'a> {
     fn overdrawn(&mut self) {
         (self.draws_left, self.drawn) = (None, Vec::new());
         let outside = self.cell.existing_extras().and_then(|extras| extras.recording.clone());
-        outside.iter().for_each(|outside| outside.refuse(outside.past_the_bound()));
+        // A turn that was given up may draw as well, when its actor is on a later probation.
+        let its = outside.filter(|outside| ptr::eq(Arc::as_ptr(outside), self.record));
+        its.iter().for_each(|outside| outside.refuse(outside.past_the_bound()));
     }
 
     /// Counts what the actor tells itself: nothing else pushes back on it.

@@ -11,13 +11,14 @@
 use super::effects::Buffer;
 use super::envelope::{Envelope, Kind};
 use super::protocol::{Activation, Taken};
-use super::record::{Crash, Record};
+use super::record::{Crash, Outside, Record};
 use super::turn::After;
 use super::wreck::Wreck;
 use super::{Actor, Cell, Instance};
 use crate::lease::{Crashed, Lease};
 use crate::ports::Behaviour;
 use crate::spawn::Watch;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use teneral_contract::Addr;
@@ -45,11 +46,10 @@ impl Instance {
         self.record.is_some() || self.lies.is_some()
     }
 
-    /// Whether that is its record.
-    fn is_its(&self) -> impl FnOnce(&Box<Record>) -> bool + use<> {
-        // An instance has one record in its life; compared, and never looked into.
-        let outside = self.outside.as_ref().map(Arc::as_ptr);
-        move |record| outside.is_some_and(|outside| std::ptr::eq(outside, Arc::as_ptr(&record.outside)))
+    /// What is seen of its record, which stays where it is as long as the instance.
+    pub(super) fn recorded_by(&self) -> *const Outside {
+        let at_hand = || self.record.as_ref().map(|record| Arc::as_ptr(&record.outside));
+        self.outside.as_ref().map(Arc::as_ptr).or_else(at_hand).unwrap_or(ptr::null())
     }
 }
 
@@ -68,13 +68,14 @@ impl Cell {
         instance.outside.get_or_insert_with(|| Arc::clone(&record.outside));
         self.protocol.open(record);
         let done = code(&mut *instance.behaviour);
-        instance.record = Some(self.take_back(instance)?);
+        instance.record = Some(self.take_back(open.activation)?);
         Some(done)
     }
 
-    /// The record of a turn that is over. `None`: the turn was given up.
-    fn take_back(&self, instance: &Instance) -> Option<Box<Record>> {
-        let mut record = self.protocol.close(instance.is_its())?;
+    /// The record of a turn of that activation that is over. `None`: the turn was given up. What lies open then may be
+    /// of whoever was made in its place, on the same probation.
+    fn take_back(&self, activation: u64) -> Option<Box<Record>> {
+        let mut record = self.protocol.close(|record| record.is_of(activation))?;
         record.message = None;
         Some(record)
     }
@@ -89,9 +90,9 @@ impl Cell {
     }
 
     /// A turn whose record lies open came to more than a plain one: it is at hand again.
-    pub(super) fn at_hand(&self, instance: &mut Instance) -> Result<(), Taken> {
+    pub(super) fn at_hand(&self, instance: &mut Instance, activation: u64) -> Result<(), Taken> {
         if instance.lies.take().is_some() {
-            let mut record = self.take_back(instance).ok_or(Taken)?;
+            let mut record = self.take_back(activation).ok_or(Taken)?;
             record.log.unopen();
             instance.record = Some(record);
         }
@@ -112,10 +113,12 @@ impl Cell {
             let open = Open { handled: buffer.handled, activation: number };
             let Some(instance) = activation.instance() else { return After::Next };
             let Some(ended_ns) = instance.lies.as_ref().map(|lies| lies.ended_ns) else { return After::Next };
-            let is_its = instance.is_its();
             let (mut draws_max, mut over) = (None, None);
+            let is_its = |record: &Box<Record>| record.is_of(number);
             let next = activation.proceed(is_its, |record, next| {
                 let Some(there) = record else { return };
+                // Before anybody can give it up: whoever does that finds the word of what lies open.
+                next.iter().for_each(|next| watch.turn(next.index));
                 if there.keep_packed(ended_ns) && next.is_some_and(|next| there.pack(next, open)) {
                     draws_max = there.draws_max();
                 } else {
@@ -135,13 +138,17 @@ impl Cell {
                 }
             }
             let Some(envelope) = next else { return After::Next };
-            watch.turn(envelope.index);
             let timed = timed || buffer.has_slow();
             match self.turn((instance, number), envelope, buffer, timed) {
                 After::Next => {}
                 after => return after,
             }
         }
+    }
+
+    /// Counts the turns before the one that lies open in the record, which is gone on without: its activation does not.
+    pub(crate) fn count_before(&self, record: &Record) {
+        self.counts.handled.fetch_add(record.open.handled, Relaxed);
     }
 
     /// Goes on without the turn of a version on probation that is said to hang, as if it had panicked: the actor is
@@ -155,7 +162,7 @@ impl Cell {
         // whoever wants the actor back does not want it either.
         let mut record = self.protocol.close(|record| Arc::ptr_eq(&record.outside, &outside))?;
         watches.give_up(self);
-        let Open { handled, activation } = record.open;
+        let activation = record.open.activation;
         let packed = |(tag, body, from): (_, _, Option<Addr>)| {
             let from = from.and_then(|from| self.shared.cell(&from));
             let mut envelope = Envelope::new(tag, body, Kind::Tell, from);
@@ -164,7 +171,7 @@ impl Cell {
             envelope
         };
         let envelope = record.log.unpack().map(packed).or_else(|| record.message.take());
-        self.counts.handled.fetch_add(handled, Relaxed);
+        self.count_before(&record);
         let reason = format!("it did not return from {}", Self::doing(&provider, index));
         record.crashed = Some(Crash::of(self, envelope, reason.clone()));
         let mut wreck = Instance::new(Box::new(Wreck), Arc::clone(&provider));

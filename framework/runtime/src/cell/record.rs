@@ -234,6 +234,12 @@ impl Record {
         !self.anew || self.crashed.is_some()
     }
 
+    /// Whether it lies open in a turn of that activation.
+    #[inline]
+    pub(super) const fn is_of(&self, activation: u64) -> bool {
+        self.open.activation == activation
+    }
+
     /// What a turn says, before it is released: what waiting messages and timers must be known again by, and the rest
     /// of it if it is kept.
     pub(crate) fn say(&mut self, cell: &Cell, kind: &Kind, buffer: &mut Buffer<'_>) -> Vec<Said> {

@@ -143,7 +143,7 @@ impl Cell {
             self.open(instance, &envelope, open);
         }
         buffer.begin(envelope.asker().cloned());
-        buffer.draws_left = instance.draws_left();
+        buffer.draws_for(instance);
         let began = timed.then(|| self.shared.clock.now());
         let call = self.call(&envelope, waiting);
         let open = (open, || Some(envelope.again()));
@@ -158,7 +158,7 @@ impl Cell {
                 lies.ended_ns = buffer.about_now();
                 return After::Next;
             }
-            if self.at_hand(instance).is_err() {
+            if self.at_hand(instance, activation).is_err() {
                 return After::GivenUp;
             }
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use teneral_contract::AskError;
 use teneral_runtime::ports::{Provider, Why};
-use teneral_runtime::{ActorRef, Begin, NoReplay, PauseRefused, RuntimeConfig, Status, SystemClock};
+use teneral_runtime::{ActorRef, Begin, NoReplay, PauseRefused, Recording, RuntimeConfig, Status, SystemClock};
 
 /// A world whose watchdog soon says that a turn hangs.
 fn strict() -> World {
@@ -154,6 +154,40 @@ fn a_turn_that_was_given_up_and_panics_when_it_returns_concerns_nobody() {
 }
 
 #[test]
+fn what_a_given_up_turn_draws_when_it_returns_is_nothing_to_a_later_probation() {
+    let world = strict();
+    let (actor, old, new) = two(&world);
+    let bounded = |recording: &mut Recording| recording.bytes_max = 2500;
+    let probation = Probation::with(&actor, &old, &new, bounded);
+    let (hold, drawn) = (Gate::new(), Gate::new());
+    let (_opens, _opens_too) = (Opens(hold.clone()), Opens(drawn.clone()));
+    let (passes, says) = (hold.clone(), drawn.clone());
+    let request = world.script(move |turn| {
+        if turn.by == 2 {
+            passes.pass();
+            // More than may be kept.
+            (0..1000).for_each(|_| assert_ne!(turn.effects.random(), turn.effects.random()));
+            says.pass();
+        }
+        Ok(())
+    });
+    actor.try_tell(request).expect("there is room");
+    hold.wait_for(1);
+    hangs(&actor);
+    let given_up = actor.give_turn_up().expect("it hangs");
+    probation.forget(given_up.pause);
+    let third = world.probe(3).arc();
+    let later = Probation::with(&actor, &old, &third, bounded);
+    world.put(&actor, 1);
+    hold.open();
+    drawn.wait_for(1);
+    let recorded = actor.recorded().expect("it is on probation");
+    assert_eq!(recorded.no_replay, None, "its log is its own");
+    drawn.open();
+    drop(later);
+}
+
+#[test]
 fn only_a_turn_on_probation_that_is_said_to_hang_is_given_up() {
     for blocking in [false, true] {
         let world = strict();
@@ -226,6 +260,60 @@ fn a_first_turn_and_a_copy_of_the_state_that_hang_on_probation_are_given_up_as_w
         eventually("it has returned", || world.runtime.quarantined(new.digest()).is_none());
         world.put(&actor, 2);
         assert_eq!(world.seen(&actor).numbers(), [1, 2]);
+    }
+}
+
+/// On the same probation as that one, and in the middle of a turn when that one returns.
+#[test]
+fn what_hung_takes_nothing_from_the_instance_that_was_made_in_its_place() {
+    for saves in [true, false] {
+        let world = World::with(SystemClock::new(), |config| {
+            (config.hang_after, config.start_timeout) = (Duration::from_millis(50), Duration::from_millis(500));
+        });
+        let (hold, hangs_now, drops) = (Gate::new(), Arc::new(AtomicBool::new(saves)), Gate::new());
+        let _opens = Opens(hold.clone());
+        drops.open();
+        let (holds, hung, dropped) = (hold.clone(), hangs_now.clone(), drops.clone());
+        let new = world.probe(2).on_drop(move || dropped.pass()).on_save(move || {
+            if hung.swap(false, Ordering::Relaxed) {
+                holds.pass();
+            }
+            Ok(())
+        });
+        let (old, new) = (world.probe(1).arc(), new.arc());
+        let actor = world.start("a", &old);
+        let probation = Probation::begin(&actor, &old, &new);
+        if saves {
+            let reads = actor.clone();
+            drop(world.spawn(async move { reads.state(GENEROUS).await }));
+            hold.wait_for(1);
+            eventually("it is restarted", || actor.restart(Begin::Args).is_ok());
+        } else {
+            actor.try_tell(stays(&world, &hold)).expect("there is room");
+            hold.wait_for(1);
+            hangs(&actor);
+            drop(actor.give_turn_up().expect("it hangs"));
+            eventually("it is restarted", || actor.info().restarts == 1);
+        }
+        let inside = Gate::new();
+        let _opens_too = Opens(inside.clone());
+        let passes = inside.clone();
+        let at_work = world.script(move |turn| {
+            passes.pass();
+            turn.put(7, turn.by);
+            Ok(())
+        });
+        // The second time it is a plain message of a kind that was seen before.
+        (0..2).for_each(|_| actor.try_tell(at_work.clone()).expect("there is room"));
+        inside.wait_for(1);
+        hold.open();
+        drops.wait_for(1);
+        actor.try_tell(Put { sender: 1, number: 1 }).expect("there is room");
+        inside.open();
+        let seen = world.seen(&actor);
+        assert_eq!((seen.of(7), seen.numbers().len()), (vec![2, 2], 3), "each once, by the one in its place");
+        assert_eq!(world.runtime.dead_letters().total(), u64::from(!saves), "what it hung in");
+        drop(probation);
     }
 }
 

@@ -276,8 +276,9 @@ impl<P: Parts> Protocol<P> {
     }
 
     /// Goes on without the instance that an activation looks at aside, if it is that look ([`Self::looks_aside`]): the
-    /// cell is suspended, and what waits stays. Gives out who asked for a pause. `None`: that look is over.
-    pub(crate) fn lose(&self, look: u64) -> Option<Option<P::Holder>> {
+    /// cell is suspended, and what waits stays. Gives out who asked for a pause, and what lies open. `None`: that look
+    /// is over.
+    pub(crate) fn lose(&self, look: u64) -> Option<(Option<P::Holder>, Option<P::Open>)> {
         let mut state = self.state.lock();
         if state.life != Life::Live || state.aside.take_if(|aside| *aside == look).is_none() {
             return None;
@@ -286,10 +287,11 @@ impl<P: Parts> Protocol<P> {
         state.run = Run::Idle;
         state.life = Life::Suspended;
         let holder = state.hold.take().map(|hold| hold.holder);
+        let open = self.batch.lock().open.take();
         self.note(&state);
         drop(state);
         self.ended.notify_all();
-        Some(holder)
+        Some((holder, open))
     }
 
     /// Puts a new instance into a suspended cell and goes on with the turn `first`. Hands out the messages that `keep`
