@@ -79,7 +79,8 @@ impl Dropper {
         while let Some((cell, instance)) = self.next(watch) {
             watch.drops(&cell, instance);
         }
-        self.watches.remove(watch);
+        // Not taken out here: the watchdog is to see that what it reported has returned.
+        watch.ends();
     }
 
     fn next(&self, watch: &Arc<Watch>) -> Option<(Arc<Cell>, Instance)> {

@@ -5,7 +5,7 @@
 
 use crate::cell::envelope::{ENDING, NO_INDEX};
 use crate::cell::{Cell, Instance};
-use crate::ports::Digest;
+use crate::ports::{Digest, Provider};
 use crate::speaking::{Speaker, Speaking};
 use parking_lot::Mutex;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Watch {
     /// Which turn, counted, above; the message's index, below.
     word: AtomicU64,
-    cell: Mutex<Option<Arc<Cell>>>,
+    cell: Mutex<Option<Runs>>,
     seen: Mutex<Seen>,
     /// The turn waits for the code of somebody else, who has a deadline of his own.
     waits: AtomicBool,
@@ -28,10 +28,18 @@ pub(crate) struct Watch {
     given_up: AtomicU64,
     /// Its thread is none of its pool's any more, because of such a turn: it ends when that returns.
     lost: AtomicBool,
-    /// Such a thread has ended: the watchdog is the last that looks.
+    /// The thread has ended: the watchdog is the last that looks.
     ended: AtomicBool,
     /// Whose list it is in. As long as this is held no other list has the same address.
     owner: Weak<Watches>,
+}
+
+/// Whose code runs.
+#[derive(Clone)]
+struct Runs {
+    cell: Arc<Cell>,
+    /// `None`: of the version that serves; else of that one, whose instance is dropped, and which may serve no more.
+    code: Option<Arc<dyn Provider>>,
 }
 
 /// What the watchdog saw last.
@@ -55,6 +63,8 @@ pub(crate) enum Look {
 /// A turn that is under way.
 pub(crate) struct Running {
     pub(crate) cell: Arc<Cell>,
+    /// Whose code it is.
+    pub(crate) provider: Arc<dyn Provider>,
     pub(crate) index: u32,
     pub(crate) running_for: Duration,
 }
@@ -73,7 +83,7 @@ impl Watch {
 
     /// Runs one activation under this watch.
     pub(crate) fn run(&self, cell: &Arc<Cell>) {
-        self.begin(cell, 0);
+        self.begin(Runs { cell: Arc::clone(cell), code: None }, 0);
         let _speaking = Speaking::of(cell);
         // A thread of the pool is not the price of a panic in what is no actor's code.
         if catch_unwind(AssertUnwindSafe(|| cell.activate(self))).is_err() {
@@ -84,7 +94,7 @@ impl Watch {
 
     /// Drops an instance under this watch.
     pub(super) fn drops(&self, cell: &Arc<Cell>, instance: Instance) {
-        self.begin(cell, ENDING);
+        self.begin(Runs { cell: Arc::clone(cell), code: Some(Arc::clone(&instance.provider)) }, ENDING);
         let _speaking = Speaking::of(cell);
         if catch_unwind(AssertUnwindSafe(|| drop(instance))).is_err() {
             let Speaker { addr, version, generation } = cell.speaker();
@@ -95,10 +105,10 @@ impl Watch {
     }
 
     /// The word first: whoever sees this cell sees that another turn has begun.
-    fn begin(&self, cell: &Arc<Cell>, index: u32) {
+    fn begin(&self, runs: Runs, index: u32) {
         self.waits.store(false, Relaxed);
         self.turn(index);
-        *self.cell.lock() = Some(Arc::clone(cell));
+        *self.cell.lock() = Some(runs);
     }
 
     /// Takes the thread out of its pool, if a turn that was given up has it; once.
@@ -117,7 +127,7 @@ impl Watch {
         self.given_up.load(Relaxed) != 0
     }
 
-    /// A lost thread ends. Whoever looks next sees that its turn has returned, and nobody does after that.
+    /// The thread ends. Whoever looks next sees that its turn has returned, and nobody does after that.
     pub(super) fn ends(&self) {
         self.turn(NO_INDEX);
         self.ended.store(true, Release);
@@ -135,16 +145,17 @@ impl Watch {
     /// Called by the watchdog alone.
     pub(crate) fn look(&self, now: Instant) -> Look {
         let word = self.word.load(Relaxed);
-        let cell = self.cell.lock().clone();
+        let runs = self.cell.lock().clone();
         // Once more: between the two, that turn may have ended, and the cell is the next one's.
         let same = self.word.load(Relaxed) == word;
         let mut seen = self.seen.lock();
-        let Some(cell) = cell.filter(|_| same && seen.word == word && !self.waits.load(Relaxed)) else {
+        let Some(Runs { cell, code }) = runs.filter(|_| same && seen.word == word && !self.waits.load(Relaxed)) else {
             let before = std::mem::replace(&mut *seen, Seen { word, since: now, reported: None });
             return before.reported.map_or(Look::Moves, Look::Returned);
         };
-        let index = word as u32;
-        Look::Runs(Running { cell, index, running_for: now.duration_since(seen.since) })
+        let (index, running_for) = (word as u32, now.duration_since(seen.since));
+        let provider = code.unwrap_or_else(|| cell.provider());
+        Look::Runs(Running { cell, provider, index, running_for })
     }
 
     /// Whether this turn, of that artifact's code, is reported for the first time.
@@ -165,7 +176,8 @@ impl Watch {
 
     fn runs(&self, cell: &Arc<Cell>) -> Option<u32> {
         let running = self.cell.lock();
-        let word = running.as_ref().filter(|running| Arc::ptr_eq(running, cell)).map(|_| self.word.load(Relaxed))?;
+        let word =
+            running.as_ref().filter(|running| Arc::ptr_eq(&running.cell, cell)).map(|_| self.word.load(Relaxed))?;
         (word != self.given_up.load(Relaxed)).then_some(word as u32)
     }
 }
@@ -235,7 +247,7 @@ impl Watches {
     /// All cells with a turn that does not return, each with the artifact whose code that is, as far as it is reported.
     pub(crate) fn hung(&self) -> Vec<(Arc<Cell>, Digest)> {
         let hung = |watch: Arc<Watch>| {
-            let cell = watch.cell.lock().clone()?;
+            let cell = watch.cell.lock().as_ref().map(|runs| Arc::clone(&runs.cell))?;
             let digest = watch.hangs(&cell)?;
             Some((cell, digest))
         };

@@ -35,7 +35,7 @@ fn look(shared: &Shared) {
         let ended = watch.has_ended();
         match watch.look(now) {
             Look::Runs(running) if running.running_for >= shared.config.hang_after => {
-                if watch.report(|| running.cell.provider().digest()) {
+                if watch.report(|| running.provider.digest()) {
                     report(shared, &running);
                     shared.executor.dropper.give_up(&watch);
                 }
@@ -51,17 +51,16 @@ fn look(shared: &Shared) {
 }
 
 fn report(shared: &Shared, running: &Running) {
-    let Running { cell, index, running_for } = running;
-    let provider = cell.provider();
-    let doing = Cell::doing(&provider, *index);
-    let Speaker { addr, version, generation } = cell.speaker();
-    let (kind, generation) = (addr.kind(), generation.0);
+    let Running { cell, provider, index, running_for } = running;
+    let doing = Cell::doing(provider, *index);
+    let Speaker { addr, generation, .. } = cell.speaker();
+    let (kind, generation, version) = (addr.kind(), generation.0, provider.version());
     tracing::error!(actor = %addr, kind, %version, generation, %doing, ?running_for, "a turn hangs");
     let (addr, version) = (cell.addr.clone(), provider.version().clone());
     let why = format!("{addr} hung in {doing}");
     shared.events.emit(What::Hung { addr, version, doing, running_for: *running_for });
     // A kind that declares to block waits for others as its business, in a thread of its own: how long is their affair.
     if !provider.manifest().blocking {
-        shared.quarantine_while_it_hangs(&*provider, &why);
+        shared.quarantine_while_it_hangs(&**provider, &why);
     }
 }

@@ -164,6 +164,30 @@ fn a_destructor_that_hangs_holds_up_no_restart_and_no_stop_and_is_reported() {
 }
 
 #[test]
+fn a_destructor_that_hangs_is_blamed_on_its_own_version_and_not_on_the_one_that_serves() {
+    let world = strict();
+    let mut events = world.runtime.events();
+    let gate = Gate::new();
+    let _opens = Opens(gate.clone());
+    let (went, serves) = (clings(&world, 2, &gate), world.probe(1).arc());
+    let actor = world.start("a", &serves);
+    let instance = went.create(Body { shape: Fingerprint::NONE, bytes: &[] }).expect("it is made");
+    actor.discard(instance, went.clone());
+    let (version, doing) = loop {
+        let seen = events.next_blocking(GENEROUS).expect("an event");
+        let Event::Event(event) = seen else { panic!("{seen:?}") };
+        if let What::Hung { version, doing, .. } = &event.what {
+            break (version.clone(), doing.clone());
+        }
+    };
+    assert_eq!((&version, doing.as_str()), (went.version(), "its destructor"));
+    eventually("it is quarantined", || world.runtime.quarantined(went.digest()).is_some());
+    assert!(world.runtime.quarantined(serves.digest()).is_none(), "it did nothing");
+    gate.open();
+    eventually("it has returned", || world.runtime.quarantined(went.digest()).is_none());
+}
+
+#[test]
 fn a_destructor_that_hangs_holds_up_no_shutdown_and_one_that_is_slow_is_waited_for() {
     let world = World::new();
     let (gate, slow) = (Gate::new(), Gate::new());
