@@ -186,6 +186,8 @@ struct Entry {
     since_unix_us: u64,
     before: Figures,
     marks: Marks,
+    /// When its time was over with all well, and how many turns it had taken by then.
+    passes: Option<(Moment, u64)>,
     /// How it is, apart from a way back that has it.
     phase: Phase,
     /// The way back that has it.
@@ -301,6 +303,7 @@ impl Probations {
             since_unix_us,
             before,
             marks: Marks::default(),
+            passes: None,
             phase: Phase::Watching,
             going: None,
             crashed: None,

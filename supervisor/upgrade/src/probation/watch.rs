@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use teneral_contract::Addr;
-use teneral_runtime::{Crashed, Events, What};
+use teneral_runtime::{Crashed, Events, Moment, What};
 use teneral_store::UpgradeId;
 
 /// How often the figures are looked at.
@@ -62,6 +62,19 @@ impl Entry {
     /// sake of another one, or of a migration; that it is not, is by somebody's pardon.
     fn fails_to_return(&self) -> bool {
         self.quarantined().is_some() && self.hangs()
+    }
+
+    /// Whether the actor is stopped, or somebody has moved it.
+    fn is_anothers(&self) -> bool {
+        self.actor.is_stopped() || self.actor.info().generation.0 != self.generation
+    }
+
+    /// Whether it may pass, all else being well: whether the turn that it was in when its time was over has returned. One
+    /// that is not said to hang by the time that it would be is a long turn of a kind that blocks.
+    fn has_returned(&mut self, now: Moment, hang_after: Duration) -> bool {
+        let turns = self.actor.figures().turns();
+        let (since, then) = *self.passes.get_or_insert((now, turns));
+        turns != then || self.actor.is_at_rest() || now.since(since) > hang_after * 2
     }
 
     /// Somebody has let go on what was held, or the upgrade that had it has: it serves, and whether it goes back is
@@ -160,7 +173,7 @@ impl Probations {
 
     /// Looks at everybody who is watched: who fails and has a way back, and who has passed.
     fn judge(&self, inner: &Arc<Inner>) -> (Vec<UnderWay>, BTreeMap<UpgradeId, Vec<Addr>>) {
-        let now = inner.clock.now();
+        let (now, hang_after) = (inner.clock.now(), inner.runtime.config().hang_after);
         let (mut failing, mut passed) = (Failing::new(), BTreeMap::<UpgradeId, Vec<Addr>>::new());
         let (mut gone, mut sick) = (Vec::new(), Vec::new());
         let mut state = self.state.lock();
@@ -169,8 +182,9 @@ impl Probations {
             if entry.going.is_some() {
                 continue;
             }
-            if entry.actor.is_stopped() || entry.actor.info().generation.0 != entry.generation {
-                gone.push(addr.clone());
+            if entry.is_anothers() {
+                // An upgrade that has moved it just now is about to say so.
+                gone.extend((entry.actor.is_stopped() || !inner.is_busy(addr)).then(|| addr.clone()));
                 continue;
             }
             entry.resumed(|| inner.is_busy(addr));
@@ -192,6 +206,7 @@ impl Probations {
                 Verdict::Passed if inner.is_running(&entry.upgrade) => {}
                 // For another one's sake, it may be; but of a version that is known to hang a way back is kept.
                 Verdict::Passed if entry.quarantined().is_some() => {}
+                Verdict::Passed if !entry.has_returned(now, hang_after) => {}
                 Verdict::Passed => passed.entry(entry.upgrade.clone()).or_default().push(addr.clone()),
                 Verdict::Sick(why) => {
                     match entry.by_itself(why.to_string()) {

@@ -418,6 +418,38 @@ fn f36_a_rollback_that_is_tried_again_since_the_actor_is_busy_is_journaled_when_
 }
 
 #[test]
+fn f38_a_version_whose_turn_hangs_as_its_time_ends_does_not_pass() {
+    for blocking in [false, true] {
+        let versions = versions().map(|manifest| Manifest { blocking, ..manifest });
+        // Over long before a turn is said to hang.
+        let watch = Watch::new(Duration::from_millis(50));
+        let house = House::with(versions);
+        let (actor, turn) = (house.start("a", "1.0.0", 5), Gate::new());
+        house.script("2.0.0").hang_at(At::Handle, &turn);
+        let _opens = Opens(turn.clone());
+        house.script("2.0.0").on(At::Restore, {
+            let actor = actor.clone();
+            move |_| {
+                // The first that it is told.
+                tell(&actor, "Hang");
+                Ok(())
+            }
+        });
+        let mut request = house.request(&["a"], "2.0.0");
+        request.options.probation = Probation::Watch(watch);
+        let report = house.upgrades.upgrade(&request).expect("it begins");
+        assert!(report.ok(), "{report}");
+        turn.await_entered();
+        until("its probation is over", || !is_on_probation(&house, "a"));
+        let version = actor.provider().version().to_string();
+        // A kind that declares to block may take its time: that is no hang.
+        assert_eq!(version, if blocking { "2.0.0" } else { "1.0.0" });
+        turn.open();
+        serves(&house, "a", &version, 5);
+    }
+}
+
+#[test]
 fn a_fleet_goes_back_side_by_side() {
     let keys = ["a", "b", "c", "d", "e"];
     let (house, report) = on_probation(&keys, by_word());
