@@ -505,7 +505,11 @@ fn who_hangs_is_shown_with_the_ways_that_work_and_is_final_only_when_it_has_retu
     let notes = || seen(&served, "probe/a")["notes"].to_string();
     assert_eq!(notes().matches(": did well").count(), 1, "{}", notes());
     assert!(!hold.exists(), "all the while it hung");
+    let lost = || served.json(&["status"])["threads_lost"].clone();
+    assert_eq!(lost(), json!(1), "it is in there still");
+    assert!(served.says(&["status"]).contains("\n1 thread is in code that has not returned and that nobody waits for"));
     fs::write(hold, "").expect("it is ours");
+    until("it has returned", || lost() == json!(0));
 }
 
 fn what_the_version_before_wants_sent_is_listed_sent_and_dropped() {

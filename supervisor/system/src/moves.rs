@@ -142,6 +142,13 @@ impl System {
         self.inner().upgrades.running()
     }
 
+    /// Threads of this process in plugin code that has not returned and that nobody waits for any more: of turns that
+    /// were given up, of steps of upgrades. Each ends when its code returns.
+    #[must_use]
+    pub fn threads_lost(&self) -> usize {
+        self.runtime().threads_lost() + self.inner().upgrades.threads_lost()
+    }
+
     /// All upgrades that the store knows of, oldest first. Blocks while all journals are read.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use super::down::downs;
 use super::probation::on_probation;
-use super::unwell::{hung, quarantined};
+use super::unwell::{hung, lost, quarantined};
 use super::{Host, Span};
 use crate::failure::Failure;
 use crate::table::words;
@@ -68,6 +68,6 @@ fn described(health: &Health) -> String {
         ("teneral", version.to_string()),
     ];
     let rows = words(&rows.map(|(name, value)| vec![name.to_owned(), value]));
-    let unwell = hung(&health.hung) + &quarantined(&health.quarantined);
+    let unwell = hung(&health.hung) + &lost(health.threads_lost) + &quarantined(&health.quarantined);
     rows + &downs(*down, down_first) + &on_probation(health.on_probation, &health.on_probation_first) + &unwell
 }

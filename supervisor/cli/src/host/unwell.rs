@@ -16,6 +16,19 @@ pub(super) fn quarantined(all: &[InQuarantine]) -> String {
     counted(all.len(), "in quarantine", &lines, "teneral artifact list")
 }
 
+/// The lines of threads that run what was given up. Nothing where there is none.
+pub(super) fn lost(threads: usize) -> String {
+    if threads == 0 {
+        return String::new();
+    }
+    let (threads, are) =
+        if threads == 1 { ("1 thread".to_owned(), "is") } else { (format!("{threads} threads"), "are") };
+    format!(
+        "{threads} {are} in code that has not returned and that nobody waits for any more\n    hint: others have taken over; \
+         what hangs ends when it returns, or with the host\n"
+    )
+}
+
 /// The lines of all actors with a turn that does not return. Nothing where there is none.
 pub(super) fn hung(all: &[Hung]) -> String {
     let line = |Hung { actor, version, doing, hint }: &Hung| {

@@ -73,6 +73,8 @@ pub struct Health {
     pub quarantined: Vec<InQuarantine>,
     /// The actors with a turn that does not return, by name.
     pub hung: Vec<Hung>,
+    /// Threads in code that has not returned and that nobody waits for any more: others have taken their places.
+    pub threads_lost: usize,
     /// Upgrades at work.
     pub upgrades: Vec<UpgradeId>,
 }

@@ -180,6 +180,7 @@ pub(super) async fn health(State(system): State<System>) -> Answer<Health> {
         on_probation_first,
         quarantined,
         hung,
+        threads_lost: system.threads_lost(),
         upgrades,
     }))
 }
