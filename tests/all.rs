@@ -9,6 +9,7 @@ mod audit;
 mod authoring;
 mod canary;
 mod carts;
+mod certificates;
 mod configured;
 mod faults;
 mod guide;
@@ -50,6 +51,7 @@ fn main() {
         audit::tests(),
         canary::tests(),
         carts::tests(),
+        certificates::tests(),
         configured::tests(),
         faults::tests(),
         ingress::tests(),

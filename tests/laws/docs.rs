@@ -111,9 +111,9 @@ fn every_invariant_names_its_test_and_back() {
 
 /// A whole string literal such as `UPG-MIGRATE` is an error code.
 fn is_code(literal: &str) -> bool {
-    const AREAS: [&str; 18] = [
+    const AREAS: [&str; 19] = [
         "UPG", "GATE", "LOAD", "SYS", "STORE", "TRUST", "CTL", "CLI", "DEMO", "NEW", "CARGO", "LOCK", "DEV", "NATIVE",
-        "HTTP", "ROUTE", "MOD", "PACK",
+        "HTTP", "ROUTE", "MOD", "PACK", "CERT",
     ];
     let mut parts = literal.split('-');
     let area = parts.next().is_some_and(|area| AREAS.contains(&area));

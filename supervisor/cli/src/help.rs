@@ -98,6 +98,14 @@ const EXAMPLES: &[(&str, &str)] = &[
          teneral module logs counter --version 1.0.0 --previous --tail 20",
     ),
     ("audit list", "teneral audit list --limit 20\nteneral audit list --messages --json"),
+    ("cert init", "teneral cert init ca --name 'shop CA'"),
+    (
+        "cert issue",
+        "teneral cert issue host module-1.example 10.0.0.7 --ca ca\n\
+         teneral cert issue supervisor shop --ca ca --expires 2030-01-31\n\
+         teneral cert issue host module-1.example --ca ca --replace",
+    ),
+    ("cert show", "teneral cert show module-1.example.pem ca/ca.pem"),
     ("sign", "teneral sign libcounter_v1.so --key team.key"),
     ("verify", "teneral verify libcounter_v1.so --key team.pub"),
     ("explain", "teneral explain UPG-MIGRATE"),

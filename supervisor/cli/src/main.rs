@@ -6,6 +6,7 @@
 
 mod artifact;
 mod cargo;
+mod cert;
 mod config;
 mod demo;
 mod dev;
@@ -83,6 +84,9 @@ enum Command {
     /// Make keys that sign releases, and say whose a host accepts
     #[command(subcommand)]
     Key(sign::KeyCommand),
+    /// Make certificates for modules on other machines
+    #[command(subcommand)]
+    Cert(cert::Command),
     /// Write a library's release file, and sign it
     Sign(sign::Sign),
     /// Say whether a library is what one of these keys signed, and whether this machine would load it
@@ -136,6 +140,7 @@ fn main() -> ExitCode {
         Command::Apply(options) => host::apply::run(&options),
         Command::Upgrade(command) => host::upgrade::run(command),
         Command::Key(command) => sign::key(&command),
+        Command::Cert(command) => cert::run(&command),
         Command::Sign(options) => sign::sign(&options),
         Command::Verify(options) => sign::verify(&options),
         Command::Api => output::print_json(&teneral::served::document()).map(|()| ExitCode::SUCCESS),
