@@ -47,6 +47,7 @@ fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
     let options = UpgradeOptions { probation: Probation::Watch(watch), ..rehearsed() };
     let system = &stage.house.system;
     let report = stage.house.block_on(system.upgrade(SUBJECT, "2.0.0", options)).expect("it begins");
+    let version = stage.actor.info().digest;
     let mut came = stage.reported(&report);
     // One panic or one hang is enough, and whoever is told of another after it would be told by the version before. Of
     // the rest as many at once as are judged, whatever the clients send in between.
@@ -62,8 +63,11 @@ fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
         }
         system.probation_of(SUBJECT).expect("an address").is_none()
     });
-    // What hangs returns, and nothing comes of it.
+    // What hangs returns, which ends its quarantine, and nothing comes of it.
     drop(hold);
+    if how == "hang" {
+        until("what hangs has returned", || system.runtime().quarantined(version).is_none());
+    }
     came.what.push_str(&way_back(&stage, &report, why));
     if seen(&stage.house, &stage.actor).log.iter().any(|entry| entry.version != 1) {
         came.what.push_str(", and some of it is still its work");
