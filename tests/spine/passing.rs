@@ -5,6 +5,7 @@ use crate::harness::probe::{self, Standing, act, asks, lives, note, seen, tell};
 use crate::harness::{Test, over_the_socket, test};
 use probe_api::{Act, Later, Read};
 use std::collections::BTreeSet;
+use teneral::contract::shape::fnv128;
 use teneral::runtime::{RestartState, Seen, What};
 use teneral::upgrade::Outcome;
 use teneral::upgrade::report::Now;
@@ -130,8 +131,12 @@ fn i8_a_crash_report_has_state_message_reason_ancestors_version_and_generation()
     let started = house.block_on(house.system.start_with("probe/child", launch, probe_api::Start::default()));
     let child = started.expect("it starts");
     tell(&house, &child, note(0, 0));
+    // A look at the state does not wait behind messages; this does.
+    seen(&house, &child);
+    let saved = probe::state(&house, &child);
     assert_eq!(only(&house.upgrade("probe/child", "2.0.0")).outcome, Outcome::Committed);
-    let bytes = probe::state(&house, &child).bytes.len();
+    // What it handles from here on is in no snapshot.
+    tell(&house, &child, note(0, 1));
     let mut events = house.system.runtime().events();
     let told = teneral::Addr::new("probe/parent").expect("a name");
     act(&house, &child, Act::TellThenPanic(told, "never said".to_owned()));
@@ -145,8 +150,10 @@ fn i8_a_crash_report_has_state_message_reason_ancestors_version_and_generation()
     assert_eq!((report.version.to_string().as_str(), report.generation.0), ("2.0.0", 1));
     assert!(report.fault.text.contains("panicked, as told (probe 2.0.0"), "{report:?}");
     assert_eq!(report.message.as_ref().map(|message| message.name.as_str()), Some("Do"));
-    let state = report.last_state.as_ref().unwrap_or_else(|| panic!("the state at its last snapshot: {report:?}"));
-    assert!(state.state_bytes > 0 && state.state_bytes <= bytes * 2, "{report:?}");
+    // As it was saved at the upgrade: of the version before, and those bytes.
+    let state = report.last_state.unwrap_or_else(|| panic!("the state at its last snapshot: {report:?}"));
+    let at_upgrade = (1, saved.bytes.len(), fnv128(&saved.bytes));
+    assert_eq!((state.schema, state.state_bytes, state.hash), at_upgrade, "{report:?}");
 }
 
 fn i11_every_actor_of_a_version_and_every_holder_of_its_library_is_found() {
