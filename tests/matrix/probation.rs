@@ -1,13 +1,15 @@
 //! Faults of code that serves already: what a version on probation does wrong, and who does its work instead.
 
-use super::stage::{SUBJECT, Stage};
-use super::{Case, Cell, Row};
-use crate::harness::house::{GENEROUS, rehearsed, until};
+use super::stage::{SUBJECT, Stage, snapshot};
+use super::{Case, Cell, Load, Row};
+use crate::harness::house::{GENEROUS, Refuses, only, rehearsed, until};
 use crate::harness::probe::{self, Hold, act, notes_with, seen};
 use probe_api::Act;
 use std::time::Duration;
 use teneral::store::{Entry, StepResult};
-use teneral::{Options, Probation, Report, UpgradeOptions, Watch};
+use teneral::upgrade::report::Now;
+use teneral::upgrade::{PathlessPolicy, UpgradeId};
+use teneral::{Options, Probation, Report, Rollback, System, UpgradeOptions, Watch, WayBack};
 
 pub(super) fn cases() -> Vec<Case> {
     let back = |how: &str| {
@@ -17,7 +19,18 @@ pub(super) fn cases() -> Vec<Case> {
     let worse = |fault, how: &'static str, why: &'static str| {
         Case::new("F38", fault, back(why), move |cell| Ok(taken_back(cell, how, why)))
     };
+    let meanwhile =
+        "committed, refused at plan, it is being taken back, taken back by replay since an operator says so";
+    let held =
+        "committed, its way back fails, held with its state, what comes waits, an order takes it back by downgrade";
+    let kept = |what: &str, code| (format!("{what}; 1.0.0 serves, state carried over; journalled"), code);
     vec![
+        Case::new("F36", "Probation: an upgrade while it is taken back", kept(meanwhile, "UPG-RUNNING"), |cell| {
+            Ok(upgraded_on_its_way_back(cell))
+        }),
+        Case::new("F36", "Probation: the way back fails", kept(held, "UPG-REPLAY"), |cell| {
+            Ok(held_on_its_way_back(cell))
+        }),
         worse("Probation: more of its turns fail", "fail", "turns failed"),
         worse("Probation: its turns take longer", "slow", "a turn took"),
         worse("Probation: it panics", "panic", "it panicked"),
@@ -37,16 +50,8 @@ fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
     let does = if how == "hang" { format!("hang {}", hold.path()) } else { how.to_owned() };
     // What it grew by took longer than any other turn: of many, one says little.
     (0..1000).for_each(|_| stage.tell());
-    // Nobody passes by time, and no work of the clients is too much to be kept.
-    let watch = Watch {
-        keep_messages: 1 << 20,
-        keep_bytes: 1 << 30,
-        replay_timeout: GENEROUS,
-        ..Watch::new(Duration::from_secs(86_400))
-    };
-    let options = UpgradeOptions { probation: Probation::Watch(watch), ..rehearsed() };
     let system = &stage.house.system;
-    let report = stage.house.block_on(system.upgrade(SUBJECT, "2.0.0", options)).expect("it begins");
+    let report = on_probation(&stage, watch());
     let version = stage.actor.info().digest;
     let mut came = stage.reported(&report);
     // One panic or one hang is enough, and whoever is told of another after it would be told by the version before. Of
@@ -74,6 +79,92 @@ fn taken_back(cell: Cell, how: &str, why: &str) -> Row {
     }
     let well = notes_with(&stage.house, &stage.actor, "1: did well").len();
     came.what.push_str(if well == wrong { ", what it did wrong is done well" } else { ", and not all is done well" });
+    stage.end(came)
+}
+
+/// Nobody passes by time, and no work of the clients is too much to be kept.
+fn watch() -> Watch {
+    Watch {
+        keep_messages: 1 << 20,
+        keep_bytes: 1 << 30,
+        replay_timeout: GENEROUS,
+        ..Watch::new(Duration::from_secs(86_400))
+    }
+}
+
+/// The subject at 2.0.0, on probation.
+fn on_probation(stage: &Stage, watch: Watch) -> Report {
+    let options = UpgradeOptions { probation: Probation::Watch(watch), ..rehearsed() };
+    stage.house.block_on(stage.house.system.upgrade(SUBJECT, "2.0.0", options)).expect("it begins")
+}
+
+/// The subject at 2.0.0, which only an order takes back, and which has done well what is done like this by 1.0.0.
+fn by_order(stage: &Stage, how: &str) -> Report {
+    let report = on_probation(stage, Watch { rollback: Rollback::Never, ..watch() });
+    act(&stage.house, &stage.actor, Act::OnlyUnder { version: 2, how: how.to_owned() });
+    stage.flow();
+    assert_eq!(seen(&stage.house, &stage.actor).version, 2, "the new one has done it");
+    report
+}
+
+/// An order to take the subject back that way.
+fn ordered(system: &System, id: &UpgradeId, way: WayBack) -> impl Future<Output = Report> + use<> {
+    let (system, id) = (system.clone(), id.clone());
+    async move {
+        let asked = ("an operator", "an operator says so");
+        let reports = system.roll_back(&id, (Some(way), PathlessPolicy::Refuse), &[], asked).await;
+        reports.expect("it begins").remove(0)
+    }
+}
+
+/// Another upgrade wants it while the version before handles anew what it did.
+fn upgraded_on_its_way_back(cell: Cell) -> Row {
+    let stage = Stage::raise(cell);
+    let hold = Hold::new(&stage.house);
+    let report = by_order(&stage, &format!("hang {}", hold.path()));
+    let mut came = stage.reported(&report);
+    let back = stage.house.spawn(ordered(&stage.house.system, &report.id, WayBack::Replay));
+    until("the version before is at work", || hold.reached());
+    stage.queue();
+    match stage.house.try_upgrade(SUBJECT, "3.0.0", rehearsed()) {
+        Ok(_) => came.what.push_str(", let in while it is being taken back"),
+        Err(refusal) => {
+            came.what.push_str(", refused at plan, it is being taken back");
+            came.code = refusal.code().to_owned();
+        }
+    }
+    drop(hold);
+    let back = stage.house.block_on(back).expect("no way back panics");
+    came.journal = came.journal.map(|journal| journal && stage.is_recorded(&back));
+    came.what.push_str(&way_back(&stage, &report, "an operator says so"));
+    stage.end(came)
+}
+
+/// The version before panics on what it did well: it stays as it is, and handles nothing, until an order ends that.
+fn held_on_its_way_back(cell: Cell) -> Row {
+    let stage = Stage::raise(cell);
+    let report = by_order(&stage, "panic");
+    let mut came = stage.reported(&report);
+    let before = snapshot(&stage.house, &stage.actor);
+    let failed = stage.house.block_on(ordered(&stage.house.system, &report.id, WayBack::Replay));
+    let entry = only(&failed);
+    came.code = entry.outcome.failure().map(|failure| failure.code.clone()).unwrap_or_default();
+    let is_held = matches!(&entry.now, Now::Held { version, .. } if version.major == 2);
+    came.what.push_str(if is_held { ", its way back fails, held" } else { ", its way back is another" });
+    let held = snapshot(&stage.house, &stage.actor);
+    let since = held.kept.log.strip_prefix(before.kept.log.as_slice());
+    let is_idle = cell.load == Load::Idle;
+    // Of who is idle not a byte may differ; what clients were in time with is still its own work.
+    let is_kept = since.is_some_and(|since| since.iter().all(|entry| entry.version == 2))
+        && (!is_idle || held.sha256 == before.sha256);
+    came.what.push_str(if is_kept { " with its state" } else { " with another state" });
+    stage.queue();
+    let waits = snapshot(&stage.house, &stage.actor).sha256 == held.sha256;
+    came.what.push_str(if waits { ", what comes waits" } else { ", it goes on" });
+    let back = stage.house.block_on(ordered(&stage.house.system, &report.id, WayBack::Downgrade));
+    let is_back = back.ok() && only(&back).back.as_ref().is_some_and(|back| back.way == WayBack::Downgrade);
+    came.what.push_str(if is_back { ", an order takes it back by downgrade" } else { ", and so it stays" });
+    came.journal = came.journal.map(|journal| journal && stage.is_recorded(&failed) && stage.is_recorded(&back));
     stage.end(came)
 }
 
