@@ -31,6 +31,7 @@ mod spine;
 mod spread;
 mod terminal;
 mod trials;
+mod tried;
 mod verbs;
 mod watched;
 
@@ -74,6 +75,7 @@ fn main() {
         spread::tests(),
         terminal::tests(),
         trials::tests(),
+        tried::tests(),
     ]
     .into_iter()
     .flatten()

@@ -42,20 +42,20 @@ fn example(name: &str) -> String {
 }
 
 /// A desk on which programs are packed.
-struct Bench {
-    served: Served,
+pub(crate) struct Bench {
+    pub(crate) served: Served,
     python: PathBuf,
 }
 
 impl Bench {
-    fn new(config: &str) -> Result<Self, Absent> {
+    pub(crate) fn new(config: &str) -> Result<Self, Absent> {
         let python = python()?;
         let desk = TempDir::with_prefix("teneral-languages-").expect("a temporary directory");
         fs::write(desk.path().join("teneral.toml"), config).expect("it is ours");
         Ok(Self { served: Served::at(desk, &[]), python })
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.served.desk.path().join(name)
     }
 
@@ -70,26 +70,26 @@ impl Bench {
         self.path(&file)
     }
 
-    fn push(&self, version: u32, change: impl Fn(&str) -> String) {
+    pub(crate) fn push(&self, version: u32, change: impl Fn(&str) -> String) {
         let file = self.pack(version, change);
         self.served.says(&["artifact", "push", file.to_str().expect("UTF-8")]);
     }
 
-    fn start(&self) {
+    pub(crate) fn start(&self) {
         self.served.says(&["actor", "start", "tally/a", r#"{"start": 5}"#, "--version", "1.0.0"]);
     }
 
-    fn total(&self) -> Value {
+    pub(crate) fn total(&self) -> Value {
         self.served.json(&["actor", "ask", "tally/a", "Total"])["reply"].clone()
     }
 }
 
-fn same(source: &str) -> String {
+pub(crate) fn same(source: &str) -> String {
     source.to_owned()
 }
 
 /// A change of one place, which is there.
-fn instead<'a>(from: &'a str, to: &'a str) -> impl Fn(&str) -> String + 'a {
+pub(crate) fn instead<'a>(from: &'a str, to: &'a str) -> impl Fn(&str) -> String + 'a {
     move |source| {
         assert!(source.contains(from), "{from} is in the example");
         source.replace(from, to)

@@ -47,6 +47,7 @@ pub(super) fn tests() -> Vec<Test> {
         test(a_trial_leaves_its_state_and_its_output_to_the_author_who_asks_for_them),
         test(a_fleet_is_rehearsed_in_one_process_and_a_crash_costs_one_more),
         test(after_eight_processes_that_died_the_others_are_refused_untried_and_told_so),
+        test(who_is_refused_untried_is_not_copied),
         test(a_sample_that_fails_stops_everybody_and_one_that_passes_speaks_for_all),
         test(a_sampled_actor_that_is_busy_hands_its_place_to_another_and_each_way_has_a_sample),
         test(a_sample_of_which_nobody_could_be_copied_speaks_for_nobody),
@@ -508,6 +509,39 @@ fn after_eight_processes_that_died_the_others_are_refused_untried_and_told_so() 
     assert_eq!(codes, [&died[..], &untried].concat(), "{report}");
     assert!(causes[..8].iter().all(|cause| cause.contains("was killed by SIGABRT")), "{causes:#?}");
     assert!(causes[8..].iter().all(|cause| cause.starts_with("not tried: 8 trial processes died")), "{causes:#?}");
+}
+
+/// A copy is a `save` between two messages: of whom nothing is rehearsed, none is taken.
+fn who_is_refused_untried_is_not_copied() -> Result<(), Absent> {
+    compiler()?;
+    const SAVES: &str = "static tn_status save(const void *self, tn_writer *out, tn_writer *err) {\n";
+    let refused = |second: Source| -> Result<(Vec<String>, usize), Absent> {
+        let house = House::with(&[]);
+        let saves = house.dir().join("saves");
+        let line = "  FILE *to = fopen(SAVED, \"a\");\n  fputs(\"saved\\n\", to);\n  fclose(to);\n";
+        let counts = format!("#include <stdio.h>\n{SAVES}{line}");
+        let first = Source::c_echo(1).edit(SAVES, &counts).flag(format!("-DSAVED=\"{}\"", saves.display()));
+        for source in [first, second.version("1.1.0")] {
+            house.push(source.build()?.path()).expect("a push runs nothing");
+        }
+        (0..12).for_each(|number| drop(house.start(&format!("c-echo/{number:02}"), "1.0.0", Nothing {})));
+        let report = house.try_upgrade("c-echo", "1.1.0", rehearsed()).expect("it begins");
+        let codes = outcomes(&report).into_iter().map(|(_, code)| code).collect();
+        Ok((codes, fs::read_to_string(saves).expect("one at least").lines().count()))
+    };
+    // One that no process survives is known after the first; of one whose restore nobody survives, eight must die.
+    let load = Source::c_echo(1).end("__attribute__((constructor)) static void end(void) { abort(); }");
+    let (codes, saves) = refused(load)?;
+    assert_eq!((codes, saves), (vec!["UPG-TRIAL-CRASH".to_owned(); 12], 1));
+    let restores =
+        "static tn_status restores(uint32_t schema, tn_bytes state, void **out, tn_writer *err) { abort(); }";
+    let class = "static const tn_class CLASS =";
+    let restore = Source::c_echo(1).edit(class, &format!("{restores}\n{class}"));
+    let restore = restore.edit(".restore = restore,", ".restore = restores,");
+    let (codes, saves) = refused(restore)?;
+    let (died, untried) = (vec!["UPG-TRIAL-CRASH".to_owned(); 8], vec!["UPG-TRIAL-UNTRIED".to_owned(); 4]);
+    assert_eq!((codes, saves), ([died, untried].concat(), 8));
+    Ok(())
 }
 
 fn a_sample_that_fails_stops_everybody_and_one_that_passes_speaks_for_all() {

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use teneral_contract::{Digest, Manifest};
 use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_control::trust::{self, Profile, ReleaseFile, TrustError};
@@ -28,7 +28,7 @@ use teneral_runtime::Providers;
 use teneral_runtime::ports::{Fault, FaultKind, Provider};
 use teneral_store::{EmbeddedStore, Quarantined, Release, Signed, Store, StoreError};
 use teneral_upgrade::nearest::hint;
-use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released, Tried, chain};
+use teneral_upgrade::{Artifact, Artifacts, Refused, ReleaseRef, Released, TrialBounds, Tried, Untried, chain};
 
 /// One for the process, whatever systems it has: one image a digest is the process's promise.
 static LOADER: Loader = Loader::new();
@@ -332,11 +332,17 @@ impl Library {
     }
 
     /// Has it run in a process of its own that serves nobody, for a trial.
-    fn try_out(&self, release: &loader::Release, timeout: Duration) -> Result<Arc<dyn Tried>, Refused> {
+    fn try_out(
+        &self,
+        release: &loader::Release,
+        bounds: TrialBounds,
+        going: &dyn Fn() -> bool,
+    ) -> Result<Arc<dyn Tried>, Untried> {
         // It was let in when the trial was planned, or runs: it must only be those bytes.
         let gate = Gate { policy: self.policy.clone(), trust: UnsignedRecord };
-        let verified = gate.verify_bytes(self.store.artifact(release.digest)?, Some(release));
-        self.processes.try_out(&verified.map_err(|error| by_gate(&error))?, &self.policy, timeout)
+        let bytes = self.store.artifact(release.digest).map_err(Refused::from)?;
+        let verified = gate.verify_bytes(bytes, Some(release)).map_err(|error| by_gate(&error))?;
+        self.processes.try_out((&verified, &self.policy), bounds, going)
     }
 
     /// The kinds that run in processes of their own.

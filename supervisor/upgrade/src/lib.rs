@@ -59,5 +59,7 @@ pub use snapshot::{Artifact, Artifacts, Lend, Released, Snapshot, Subject};
 pub use step::Step;
 pub use teneral_contract::nearest;
 pub use teneral_store::UpgradeId;
-pub use trial::{Back, How, Lent, Rehearsed, TrialProgram, Tried, trial_hook};
+pub use trial::{
+    Back, Bounds as TrialBounds, How, Lent, Rehearsed, TrialError, TrialProgram, Tried, Untried, trial_hook,
+};
 pub use upgrades::{Outcomes, Running, UpgradeConfig, Upgrades};

@@ -10,7 +10,9 @@ use crate::report::micros;
 use crate::request::{Lossy, Options, StateMode, TrialRemains, Trials, Unstable};
 use crate::snapshot::{Artifacts, Lend};
 use crate::step::Step;
-use crate::trial::{Alone, Back, Bounds, Going, Rehearsal, Rehearsals, Rehearsed, TrialError, TrialProgram};
+use crate::trial::{
+    Alone, Back, Bounds, Going, Rehearsal, Rehearsals, Rehearse, Rehearsed, Told, TrialError, TrialProgram,
+};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -48,8 +50,6 @@ pub(crate) struct Stage<'a> {
     rehearsals: Rehearsals,
     /// The same for programs.
     alone: Alone,
-    /// How long one may take.
-    timeout: Duration,
     lent: BTreeMap<Digest, Lend>,
     kept: Vec<String>,
 }
@@ -67,9 +67,9 @@ impl<'a> Stage<'a> {
             memory_bytes_max: MEMORY_BYTES_BASE.saturating_add(states),
             rehearsals_max: moves as u64 + 1,
         };
-        let (alone, timeout) = (Alone::new(Rc::clone(&going)), bounds.timeout);
+        let alone = Alone::new(bounds, Rc::clone(&going));
         let rehearsals = Rehearsals::new(config.program.clone(), bounds, going);
-        Self { artifacts, options, config, rehearsals, alone, timeout, lent: BTreeMap::new(), kept: Vec::new() }
+        Self { artifacts, options, config, rehearsals, alone, lent: BTreeMap::new(), kept: Vec::new() }
     }
 
     /// Rehearses one move on a copy of the actor as it is now; nothing for code that is linked into this program, which
@@ -83,28 +83,34 @@ impl<'a> Stage<'a> {
         let Some(mut needs) = self.needs(moved, there())? else { return Ok(None) };
         // A way back whose code is not let in is none; the way there is as good as it was.
         let needs_back = self.needs(moved, back()).unwrap_or(None);
+        let is_program = |needs: &[Lend]| needs.iter().any(|lend| matches!(lend, Lend::Program));
+        let by_programs = is_program(&needs) || needs_back.as_deref().is_some_and(is_program);
+        // What is known already costs nobody a copy.
+        let known = (there().map(|release| release.digest), back().take_while(|_| needs_back.is_some()));
+        let known = (known.0, known.1.map(|release| release.digest));
+        let may_run = if by_programs {
+            self.alone.may_run(known.0, known.1)
+        } else {
+            self.rehearsals.may_run(known.0.chain(known.1))
+        };
+        may_run.map_err(UpgradeError::Trial)?;
         let (state, copied) = self.copy(actor)?;
         let mut order = crate::trial::order(moved, self.args_of(actor), self.options.snapshot_bytes_max);
-        let is_program = |needs: &[Lend]| needs.iter().any(|lend| matches!(lend, Lend::Program));
-        let told = if is_program(&needs) || needs_back.as_deref().is_some_and(is_program) {
-            there().try_for_each(|release| self.started(release))?;
-            if needs_back.is_none() || back().try_for_each(|release| self.started(release)).is_err() {
-                order.back = None;
-            }
-            let told = self.alone.run(&order, &state);
-            if cfg!(feature = "bug-p17") && matches!(told, Err(UpgradeError::Trial(TrialError::Crashed(_)))) {
-                return Ok(None);
-            }
-            told
+        if needs_back.is_none() {
+            order.back = None;
+        }
+        let told = if by_programs {
+            self.run_programs((there(), back()), order, &state)
         } else {
-            match needs_back {
-                Some(back) => needs.extend(back),
-                None => order.back = None,
-            }
+            needs.extend(needs_back.into_iter().flatten());
             let bytes = |lend| if let Lend::Bytes(lent) = lend { Some(lent) } else { None };
             let needs = needs.into_iter().filter_map(bytes).collect();
             self.rehearsals.run(&Rehearsal { needs, order, state: &state })
         };
+        if cfg!(feature = "bug-p17") && by_programs && matches!(told, Err(UpgradeError::Trial(TrialError::Crashed(_))))
+        {
+            return Ok(None);
+        }
         if cfg!(feature = "bug-f12") && matches!(told, Err(UpgradeError::Migrate(_))) {
             return Ok(None);
         }
@@ -180,16 +186,33 @@ impl<'a> Stage<'a> {
         Ok(Some(needs))
     }
 
-    /// Has a process of its own for the rehearsals of this one.
-    fn started(&mut self, release: &ReleaseRef) -> Result<(), UpgradeError> {
-        if self.alone.has(release.digest) {
-            return Ok(());
+    /// Rehearses with programs, each in a process of its own.
+    fn run_programs<'r>(
+        &mut self,
+        (there, mut back): (impl Iterator<Item = &'r ReleaseRef>, impl Iterator<Item = &'r ReleaseRef>),
+        mut order: Rehearse,
+        state: &[u8],
+    ) -> Result<Told, UpgradeError> {
+        for release in there {
+            self.started(release).map_err(UpgradeError::Trial)?;
         }
-        self.alone.may_start().map_err(UpgradeError::Trial)?;
-        let tried = self.artifacts.open(release).try_out(self.timeout);
-        let tried = tried.map_err(|refused| UpgradeError::Trial(TrialError::Refused(refused)))?;
-        self.alone.take(release.digest, tried);
-        Ok(())
+        if order.back.is_some() {
+            match back.try_for_each(|release| self.started(release)) {
+                Err(untried @ (TrialError::CalledOff | TrialError::GivenUp(_))) => {
+                    return Err(UpgradeError::Trial(untried));
+                }
+                // One that does not start leads nowhere.
+                Err(_) => order.back = None,
+                Ok(()) => {}
+            }
+        }
+        self.alone.run(&order, state)
+    }
+
+    /// Has a process of its own for the rehearsals of this one.
+    fn started(&mut self, release: &ReleaseRef) -> Result<(), TrialError> {
+        let mut artifact = self.artifacts.open(release);
+        self.alone.start(release.digest, |bounds, going| artifact.try_out(bounds, going))
     }
 
     fn lend(&mut self, moved: &Move, release: &ReleaseRef) -> Result<Lend, UpgradeError> {

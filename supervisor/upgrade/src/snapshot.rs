@@ -4,11 +4,10 @@
 
 use crate::error::Refused;
 use crate::plan::ReleaseRef;
-use crate::trial::{Lent, Tried};
+use crate::trial::{Bounds as TrialBounds, Lent, Tried, Untried};
 use semver::Version;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 use teneral_contract::{Addr, Digest, Manifest};
 use teneral_runtime::ports::Provider;
 use teneral_runtime::{ActorRef, Parked};
@@ -44,14 +43,17 @@ pub trait Artifact {
     fn lend_running(&mut self) -> Result<Lend, Refused> {
         self.lend()
     }
-    /// Step Trial, of a program and of what is tried beside one: a process of its own, for rehearsals alone. What it is
-    /// asked may take `timeout`.
-    fn try_out(&mut self, timeout: Duration) -> Result<Arc<dyn Tried>, Refused> {
-        Err(Refused {
+    /// Step Trial, of a program and of what is tried beside one: a process of its own with these bounds, for rehearsals
+    /// alone. `going` is asked while it starts: when it says no, nobody wants the process any more, and there is none.
+    ///
+    /// # Errors
+    /// [`Untried`]: why there is none, and what it wrote.
+    fn try_out(&mut self, _: TrialBounds, _: &dyn Fn() -> bool) -> Result<Arc<dyn Tried>, Untried> {
+        Err(Untried::from(Refused {
             code: "UPG-TRIAL-START".to_owned(),
-            cause: format!("there is no program to start within {timeout:?}"),
+            cause: "there is no program to start".to_owned(),
             hint: "report this".to_owned(),
-        })
+        }))
     }
     /// Step Load: its image is in the process, or was.
     fn load(&mut self) -> Result<Arc<dyn Provider>, Refused>;

@@ -5,6 +5,7 @@ mod common;
 mod ends;
 mod house;
 mod probations;
+mod programs;
 mod ways_back;
 
 use common::{addr, manifest, version};

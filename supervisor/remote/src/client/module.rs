@@ -7,6 +7,7 @@
 use super::{Launch, ModuleError, Process};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 use teneral_contract::{Contract, Digest, Manifest};
@@ -19,6 +20,13 @@ const STEADY: Duration = Duration::from_secs(10);
 /// How long the next process waits after one that was not steady, the first time and at most.
 const BACK_OFF_MIN: Duration = Duration::from_millis(20);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
+
+/// How often is asked whether anybody still wants a process that is being started.
+const WANTED_LOOK: Duration = Duration::from_millis(20);
+
+fn stops() -> ModuleError {
+    ModuleError::Socket(io::Error::other("the host stops"))
+}
 
 /// The thread on which processes are started and spoken to. Dropped, it ends them.
 ///
@@ -59,7 +67,29 @@ impl Modules {
     pub fn launch(&self, launch: Launch) -> Result<Arc<Process>, ModuleError> {
         let (came, comes) = std::sync::mpsc::sync_channel(1);
         self.handle.spawn(async move { came.send(Process::start(launch).await) });
-        comes.recv().unwrap_or_else(|_| Err(ModuleError::Socket(io::Error::other("the host stops"))))
+        comes.recv().unwrap_or_else(|_| Err(stops()))
+    }
+
+    /// The same as long as somebody wants it, which is asked again and again: soon after that ends, so does the
+    /// process, ready or not.
+    ///
+    /// # Errors
+    /// [`ModuleError`]; also where nobody wants it any more.
+    pub fn launch_while(&self, launch: Launch, wanted: &dyn Fn() -> bool) -> Result<Arc<Process>, ModuleError> {
+        let (came, comes) = std::sync::mpsc::sync_channel(1);
+        let starting = self.handle.spawn(async move { came.send(Process::start(launch).await) });
+        loop {
+            match comes.recv_timeout(WANTED_LOOK) {
+                Ok(started) => return started,
+                Err(RecvTimeoutError::Disconnected) => return Err(stops()),
+                Err(RecvTimeoutError::Timeout) if wanted() => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    // A start that is dropped leaves no process behind.
+                    starting.abort();
+                    return Err(ModuleError::Socket(io::Error::other("nobody wants the process any more")));
+                }
+            }
+        }
     }
 }
 

@@ -202,6 +202,12 @@ impl Process {
         self.fate.get()
     }
 
+    /// Ends it, whoever needs it still: what it was asked fails, and what it is asked from now on.
+    pub fn end(&self, why: &str) {
+        // Who watches it ends it then.
+        self.turns.fail(why, self.limits.threads);
+    }
+
     pub(super) fn speech(&self) -> &Speech {
         &self.speech
     }
@@ -229,8 +235,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Who watches it ends it then.
-        self.turns.fail("nobody needs it any more", self.limits.threads);
+        self.end("nobody needs it any more");
     }
 }
 

@@ -2,13 +2,12 @@
 
 use super::{For, Library, by_gate, record};
 use std::sync::Arc;
-use std::time::Duration;
 use teneral_contract::Manifest;
 use teneral_contract::program::is_program;
 use teneral_loader::{GateError, Sealed, UnsignedRecord, Verified};
 use teneral_runtime::ports::Provider;
 use teneral_store::Store;
-use teneral_upgrade::{Artifact, Lend, Lent, Refused, ReleaseRef, Tried};
+use teneral_upgrade::{Artifact, Lend, Lent, Refused, ReleaseRef, TrialBounds, Tried, Untried};
 
 /// One artifact on its way through the steps: read once, hashed once, checked once.
 pub(super) struct InHand<'a> {
@@ -68,9 +67,9 @@ impl Artifact for InHand<'_> {
         Ok(self.lent(bytes))
     }
 
-    fn try_out(&mut self, timeout: Duration) -> Result<Arc<dyn Tried>, Refused> {
+    fn try_out(&mut self, bounds: TrialBounds, going: &dyn Fn() -> bool) -> Result<Arc<dyn Tried>, Untried> {
         let ReleaseRef { kind, version, digest, .. } = self.release;
-        self.library.try_out(&record(kind, version, *digest), timeout)
+        self.library.try_out(&record(kind, version, *digest), bounds, going)
     }
 
     fn lend_running(&mut self) -> Result<Lend, Refused> {

@@ -72,12 +72,15 @@ pub(super) enum Serves {
 }
 
 /// The words that a module's process is started with.
-pub(super) fn words(serves: Serves, memory_bytes_max: u64, file_bytes_max: u64) -> Vec<OsString> {
+pub(super) fn words(
+    serves: Serves,
+    (memory_bytes_max, cpu_seconds_max): (u64, u64),
+    file_bytes_max: u64,
+) -> Vec<OsString> {
     let limits = Confinement {
         host: i32::try_from(std::process::id()).unwrap_or(0),
         memory_bytes_max,
-        // It lives for long: it may compute as much as it likes.
-        cpu_seconds_max: u64::MAX,
+        cpu_seconds_max,
         file_bytes_max: file_bytes_max.saturating_add(FILE_BYTES_BESIDES),
     };
     limits.words(match serves {

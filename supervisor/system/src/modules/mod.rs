@@ -27,7 +27,7 @@ use teneral_loader::{Policy, Release, Verified};
 use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules, Serves};
 use teneral_remote::spread::{Addresses, Front, Host, SpreadPolicy};
 use teneral_runtime::ports::Provider;
-use teneral_upgrade::{Refused, TrialProgram, Tried, chain};
+use teneral_upgrade::{Refused, TrialBounds, TrialProgram, Tried, Untried, chain};
 
 /// Of what a process wrote before it failed to start, so much is read: the end.
 const OUTPUT_BYTES_MAX: u64 = 4 << 10;
@@ -205,29 +205,38 @@ impl Processes {
         };
         let (file_bytes_max, sockets) = (policy.bytes_max, self.dir.join("module"));
         let (limits, numbers) = (self.limits, Arc::clone(&self.numbers));
-        Ok(Again { program, input, file_bytes_max, sockets, output, digest, serves, limits, numbers })
+        // One that serves lives for long: it may compute as much as it likes.
+        let cpu_seconds_max = u64::MAX;
+        Ok(Again { program, input, file_bytes_max, cpu_seconds_max, sockets, output, digest, serves, limits, numbers })
     }
 
-    /// A process of it that serves nobody, for a trial: what it is asked may take `timeout`.
+    /// A process of it that serves nobody, for a trial, with the bounds of one.
     pub(crate) fn try_out(
         &self,
-        verified: &Verified,
-        policy: &Policy,
-        timeout: Duration,
-    ) -> Result<Arc<dyn Tried>, Refused> {
+        (verified, policy): (&Verified, &Policy),
+        bounds: TrialBounds,
+        going: &dyn Fn() -> bool,
+    ) -> Result<Arc<dyn Tried>, Untried> {
         let io = |error: io::Error| self.refused(&ModuleError::Socket(error), None);
         DirBuilder::new().recursive(true).mode(0o700).create(&self.dir).map_err(io)?;
         let mut again = self.again(verified, policy, PathBuf::new())?;
-        again.limits.call_timeout = timeout;
+        again.limits.call_timeout = bounds.timeout;
+        // It is to be no better off than where it will serve.
+        again.limits.memory_bytes_max = again.limits.memory_bytes_max.min(bounds.memory_bytes_max);
+        // Its start is no rehearsal, and may take its own time.
+        let start_seconds = again.limits.ready_timeout.as_secs().saturating_add(1);
+        again.cpu_seconds_max = bounds.cpu_seconds_max().saturating_add(start_seconds);
         let output = memfd_create("trial-output", MemfdFlags::CLOEXEC).map_err(|error| io(error.into()))?;
         let output = File::from(output);
         let launch = again.launch_into(output.try_clone().map_err(io)?).map_err(|error| self.refused(&error, None))?;
-        let process = self.modules().map_err(io)?.launch(launch).map_err(|error| {
-            let said = tried::end_of(&output).lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned);
+        let process = self.modules().map_err(io)?.launch_while(launch, going).map_err(|error| {
+            let output = tried::end_of(&output);
+            let said = output.lines().map(str::trim).rfind(|line| !line.is_empty());
             let said = said.map(|said| format!(": {said}")).unwrap_or_default();
             let cause = format!("{}{said}", chain(&error));
             let hint = "mend the program; --keep-trial keeps what it wrote".to_owned();
-            Refused { code: error.code().to_owned(), cause, hint }
+            let refused = Refused { code: error.code().to_owned(), cause, hint };
+            Untried { output, ..Untried::from(refused) }
         })?;
         Ok(Arc::new(tried::OnTrial { process, output }))
     }
@@ -286,6 +295,7 @@ struct Again {
     program: PathBuf,
     input: Vec<u8>,
     file_bytes_max: u64,
+    cpu_seconds_max: u64,
     sockets: PathBuf,
     output: PathBuf,
     digest: Digest,
@@ -320,7 +330,7 @@ impl Again {
         };
         Ok(Launch {
             program: self.program.clone(),
-            args: words(serves, memory_bytes_max, self.file_bytes_max),
+            args: words(serves, (memory_bytes_max, self.cpu_seconds_max), self.file_bytes_max),
             input: self.input.clone(),
             socket,
             output,

@@ -30,6 +30,10 @@ impl Tried for OnTrial {
         })
     }
 
+    fn end(&self) {
+        self.process.end("its trial is over");
+    }
+
     fn output(&self) -> String {
         end_of(&self.output)
     }

@@ -82,7 +82,7 @@ impl Trial {
 
     fn rehearse(&mut self, rehearse: &Rehearse, state: &[u8]) -> io::Result<()> {
         let socket = &mut self.socket;
-        let mut at = |stage| wire::write(socket, &Word::At(stage), &[]);
+        let mut at = |stage, _| wire::write(socket, &Word::At(stage), &[]);
         let told = match (Walk { codes: &self.codes, at: &mut at }).twice(rehearse, state) {
             Ok(told) => Word::Rehearsed(told),
             Err(Stop::Fault(fault)) => Word::Faulted(fault),

@@ -22,13 +22,13 @@ mod walk;
 mod wire;
 
 pub(crate) use alone::Alone;
-pub use alone::Tried;
+pub use alone::{Tried, Untried};
 pub(crate) use process::Going;
 pub use program::{NoProgram, TrialProgram, trial_hook};
 pub use rehearsals::Lent;
 pub(crate) use rehearsals::{Rehearsal, Rehearsals};
-pub(crate) use wire::Rehearse;
 pub use wire::{Back, Stage};
+pub(crate) use wire::{Rehearse, Told};
 
 use crate::error::Refused;
 use crate::plan::Move;
@@ -39,13 +39,21 @@ use teneral_contract::Fingerprint;
 
 /// Bounds of trial processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
+pub struct Bounds {
     /// How long one rehearsal, or one library's load, may take.
-    pub(crate) timeout: Duration,
-    /// What it may allocate.
-    pub(crate) memory_bytes_max: u64,
+    pub timeout: Duration,
+    /// What it may allocate, in bytes.
+    pub memory_bytes_max: u64,
     /// How many rehearsals one process may be asked for: for the bound of its processor time.
-    pub(crate) rehearsals_max: u64,
+    pub rehearsals_max: u64,
+}
+
+impl Bounds {
+    /// Processor time of one process in all, in seconds.
+    #[must_use]
+    pub fn cpu_seconds_max(&self) -> u64 {
+        self.timeout.as_secs().saturating_add(1).saturating_mul(self.rehearsals_max)
+    }
 }
 
 /// What a rehearsal told: in reports, and of a plan.

@@ -25,7 +25,7 @@ const OUTPUT_BYTES_MAX: u64 = 64 << 10;
 const FILE_BYTES_BESIDES: u64 = 1 << 20;
 
 /// How often is asked whether anybody still wants to know.
-const TICK: Duration = Duration::from_millis(20);
+pub(super) const TICK: Duration = Duration::from_millis(20);
 
 /// Whether anybody still wants to know what a trial says.
 pub(crate) type Going = Rc<dyn Fn() -> bool>;
@@ -73,7 +73,7 @@ impl Process {
         let limits = Confinement {
             host: i32::try_from(std::process::id()).unwrap_or(0),
             memory_bytes_max: bounds.memory_bytes_max,
-            cpu_seconds_max: bounds.timeout.as_secs().saturating_add(1).saturating_mul(bounds.rehearsals_max),
+            cpu_seconds_max: bounds.cpu_seconds_max(),
             file_bytes_max: policy.bytes_max.saturating_add(FILE_BYTES_BESIDES),
         };
         let mut command = Command::new(&path);

@@ -70,16 +70,23 @@ impl Rehearsals {
         &self.output
     }
 
-    /// Rehearses.
+    /// Whether these may be rehearsed: asked before a state is copied for it.
+    ///
+    /// # Errors
+    /// Why no process could load one of them before; [`TrialError::GivenUp`]: too many have died.
+    pub(crate) fn may_run(&self, digests: impl IntoIterator<Item = Digest>) -> Result<(), TrialError> {
+        if let Some(bad) = digests.into_iter().find_map(|digest| self.bad.get(&digest)) {
+            return Err(bad.clone());
+        }
+        let given_up = self.at_work.is_none() && self.crashes >= CRASHES_MAX;
+        if given_up { Err(TrialError::GivenUp(CRASHES_MAX)) } else { Ok(()) }
+    }
+
+    /// Rehearses what may be rehearsed.
     ///
     /// # Errors
     /// [`UpgradeError`]: what the trial showed, or that there can be none.
     pub(crate) fn run(&mut self, rehearsal: &Rehearsal<'_>) -> Result<Told, UpgradeError> {
-        for lent in &rehearsal.needs {
-            if let Some(bad) = self.bad.get(&lent.release.digest) {
-                return Err(UpgradeError::Trial(bad.clone()));
-            }
-        }
         let answer = self.answer(rehearsal).map_err(|error| {
             self.over();
             UpgradeError::Trial(error)
@@ -98,9 +105,6 @@ impl Rehearsals {
         let work = match &mut self.at_work {
             Some(work) => work,
             None => {
-                if self.crashes >= CRASHES_MAX {
-                    return Err(TrialError::GivenUp(CRASHES_MAX));
-                }
                 // One host's libraries came through one gate.
                 let policy = rehearsal.needs.first().map_or_else(Policy::standard, |lent| lent.policy.clone());
                 let process = Process::start(&self.program, self.bounds, &policy, &self.going)?;

@@ -15,8 +15,8 @@ use teneral_runtime::ports::{Behaviour, Body, Fault, FaultKind, Provider};
 /// A rehearsal of code that is at hand, by its digest.
 pub(super) struct Walk<'a> {
     pub(super) codes: &'a BTreeMap<Digest, Arc<dyn Provider>>,
-    /// Is told what is about to be done: what a crash is blamed on.
-    pub(super) at: &'a mut dyn FnMut(Stage) -> io::Result<()>,
+    /// Is told what is about to be done, and by whose code: what a crash is blamed on.
+    pub(super) at: &'a mut dyn FnMut(Stage, Digest) -> io::Result<()>,
 }
 
 /// Why a rehearsal ends early.
@@ -44,8 +44,12 @@ impl Walk<'_> {
         let (back, back_fails) = match &rehearse.back {
             None => (Back::None, None),
             Some(hops) => {
-                self.at(Stage::Back)?;
-                match self.back(hops, &bytes, rehearse.state_bytes_max) {
+                let mut telling = self.telling(true);
+                let walked = back(hops, &bytes, rehearse.state_bytes_max, &mut telling);
+                if let Some(error) = telling.failed {
+                    return Err(Stop::Said(error));
+                }
+                match walked {
                     Ok(found) if found == state => (Back::Exact, None),
                     Ok(_) => (Back::Lossy, None),
                     Err(fault) => (Back::Lossy, Some(ended(&fault))),
@@ -56,26 +60,22 @@ impl Walk<'_> {
         Ok(Told { migrate_us, bytes: bytes.len(), same: bytes == again, back, back_fails })
     }
 
-    fn back(&self, hops: &[Hop], new: &[u8], bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        hops.iter().try_fold(new.to_vec(), |at, hop| hop.step(&at, bytes_max, &mut Quiet(self.codes)))
-    }
-
     fn once(&mut self, rehearse: &Rehearse, state: &[u8]) -> Result<(Vec<u8>, Duration), Stop> {
-        let new = code(self.codes, &rehearse.to)?;
+        let (new, to) = (code(self.codes, &rehearse.to)?, rehearse.to.digest);
         let began = Instant::now();
         let made: Box<dyn Behaviour> = match rehearse.args {
             Some(shape) => {
-                self.at(Stage::Init)?;
+                self.at(Stage::Init, to)?;
                 new.create(Body { shape, bytes: state })?
             }
             None => {
                 let way = Way {
                     from_schema: rehearse.from_schema,
                     hops: &rehearse.ladder,
-                    to: rehearse.to.digest,
+                    to,
                     bytes_max: rehearse.state_bytes_max,
                 };
-                let mut telling = Telling { at: &mut *self.at, codes: self.codes, failed: None };
+                let mut telling = self.telling(false);
                 let walked = way.walk(state, &new, &mut telling);
                 if let Some(error) = telling.failed {
                     return Err(Stop::Said(error));
@@ -84,16 +84,24 @@ impl Walk<'_> {
             }
         };
         let took = began.elapsed();
-        self.at(Stage::Encode)?;
+        self.at(Stage::Encode, to)?;
         let bytes = made.save(rehearse.state_bytes_max)?;
-        self.at(Stage::Drop)?;
+        self.at(Stage::Drop, to)?;
         drop(made);
         Ok((bytes, took))
     }
 
-    fn at(&mut self, stage: Stage) -> Result<(), Stop> {
-        (self.at)(stage).map_err(Stop::Said)
+    fn at(&mut self, stage: Stage, digest: Digest) -> Result<(), Stop> {
+        (self.at)(stage, digest).map_err(Stop::Said)
     }
+
+    fn telling(&mut self, is_back: bool) -> Telling<'_> {
+        Telling { at: &mut *self.at, codes: self.codes, is_back, failed: None }
+    }
+}
+
+fn back(hops: &[Hop], new: &[u8], bytes_max: usize, codes: &mut dyn Codes) -> Result<Vec<u8>, Fault> {
+    hops.iter().try_fold(new.to_vec(), |at, hop| hop.step(&at, bytes_max, codes))
 }
 
 fn code(codes: &BTreeMap<Digest, Arc<dyn Provider>>, release: &ReleaseRef) -> Result<Arc<dyn Provider>, Fault> {
@@ -103,8 +111,10 @@ fn code(codes: &BTreeMap<Digest, Arc<dyn Provider>>, release: &ReleaseRef) -> Re
 
 /// Says what is entered.
 struct Telling<'a> {
-    at: &'a mut dyn FnMut(Stage) -> io::Result<()>,
+    at: &'a mut dyn FnMut(Stage, Digest) -> io::Result<()>,
     codes: &'a BTreeMap<Digest, Arc<dyn Provider>>,
+    /// Whichever way a hop of the way back goes.
+    is_back: bool,
     failed: Option<io::Error>,
 }
 
@@ -113,19 +123,12 @@ impl Codes for Telling<'_> {
         code(self.codes, release)
     }
 
-    fn enters(&mut self, climb: Climb, _: &Arc<dyn Provider>) {
-        let stage = if climb == Climb::Up { Stage::Migrate } else { Stage::Downgrade };
-        self.failed = self.failed.take().or((self.at)(stage).err());
+    fn enters(&mut self, climb: Climb, code: &Arc<dyn Provider>) {
+        let stage = match climb {
+            _ if self.is_back => Stage::Back,
+            Climb::Up => Stage::Migrate,
+            Climb::Down => Stage::Downgrade,
+        };
+        self.failed = self.failed.take().or((self.at)(stage, code.digest()).err());
     }
-}
-
-/// Says nothing: it was said already.
-struct Quiet<'a>(&'a BTreeMap<Digest, Arc<dyn Provider>>);
-
-impl Codes for Quiet<'_> {
-    fn code(&self, release: &ReleaseRef) -> Result<Arc<dyn Provider>, Fault> {
-        code(self.0, release)
-    }
-
-    fn enters(&mut self, _: Climb, _: &Arc<dyn Provider>) {}
 }

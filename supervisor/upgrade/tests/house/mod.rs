@@ -272,6 +272,38 @@ pub(crate) struct Shelf {
     scripts: Mutex<BTreeMap<semver::Version, Arc<Script>>>,
     pub(crate) refuse: Mutex<Option<(Step, Refused)>>,
     pub(crate) verify_gate: Mutex<Option<Arc<Gate>>>,
+    /// They are programs, if this is there.
+    pub(crate) programs: Mutex<Option<Programs>>,
+}
+
+/// The programs that were started for trials.
+#[derive(Debug, Default)]
+pub(crate) struct Programs {
+    pub(crate) starts: Vec<semver::Version>,
+    tried: BTreeMap<semver::Version, Arc<OnTrial>>,
+}
+
+/// A program that was started for a trial, and says that it has ended when a test says so.
+#[derive(Debug)]
+struct OnTrial {
+    code: Code,
+    ended: Mutex<Option<How>>,
+}
+
+impl Tried for OnTrial {
+    fn code(&self) -> Arc<dyn Provider> {
+        Arc::new(self.code.clone())
+    }
+
+    fn ended(&self) -> Option<How> {
+        *self.ended.lock()
+    }
+
+    fn end(&self) {}
+
+    fn output(&self) -> String {
+        String::new()
+    }
 }
 
 impl Shelf {
@@ -279,6 +311,13 @@ impl Shelf {
         let found = self.scripts.lock().get(text).cloned();
         let missing = || Refused { code: "STORE-MISSING".to_owned(), cause: "gone".to_owned(), hint: String::new() };
         found.map(Code).ok_or_else(missing)
+    }
+
+    /// The program of that version that was started last has ended.
+    pub(crate) fn end_program(&self, version: &semver::Version, how: How) {
+        let programs = self.programs.lock();
+        let tried = programs.as_ref().and_then(|programs| programs.tried.get(version));
+        *tried.expect("it was started").ended.lock() = Some(how);
     }
 
     fn refused_at(&self, step: Step) -> Result<(), Refused> {
@@ -326,6 +365,20 @@ impl Artifact for Book<'_> {
     fn check(&mut self) -> Result<Manifest, Refused> {
         self.shelf.refused_at(Step::Check)?;
         self.shelf.code(&self.release.version).map(|code| code.0.manifest.clone())
+    }
+
+    fn lend(&mut self) -> Result<Lend, Refused> {
+        Ok(if self.shelf.programs.lock().is_some() { Lend::Program } else { Lend::Linked })
+    }
+
+    fn try_out(&mut self, _: TrialBounds, _: &dyn Fn() -> bool) -> Result<Arc<dyn Tried>, Untried> {
+        let version = self.release.version.clone();
+        let tried = Arc::new(OnTrial { code: self.shelf.code(&version)?, ended: Mutex::default() });
+        let mut programs = self.shelf.programs.lock();
+        let programs = programs.as_mut().expect("they are programs");
+        programs.starts.push(version.clone());
+        programs.tried.insert(version, Arc::clone(&tried));
+        Ok(tried)
     }
 
     fn load(&mut self) -> Result<Arc<dyn Provider>, Refused> {
