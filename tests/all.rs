@@ -25,6 +25,7 @@ mod native;
 mod openapi;
 mod operated;
 mod probations;
+mod remote;
 mod served;
 mod signing;
 mod spine;
@@ -67,6 +68,7 @@ fn main() {
         openapi::tests(),
         operated::tests(),
         probations::tests(),
+        remote::tests(),
         served::tests(),
         signing::tests(),
         verbs::tests(),

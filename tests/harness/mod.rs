@@ -8,6 +8,7 @@ pub(crate) mod child;
 pub(crate) mod desk;
 pub(crate) mod disk;
 pub(crate) mod echo;
+pub(crate) mod hosted;
 pub(crate) mod house;
 pub(crate) mod images;
 pub(crate) mod libraries;

@@ -9,6 +9,11 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("dev", "teneral dev"),
     ("freeze", "teneral freeze"),
     ("serve", "teneral serve\nteneral serve --dir /var/lib/teneral --production"),
+    (
+        "host",
+        "teneral host --listen tcp:0.0.0.0:7443 --tls-ca ca.pem --tls-cert module-1.pem --tls-key module-1.key \\\n\
+         \x20   --artifacts /srv/modules",
+    ),
     ("status", "teneral status --wait 10s"),
     ("config show", "teneral config show\nteneral config show --running"),
     (

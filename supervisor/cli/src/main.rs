@@ -15,6 +15,7 @@ mod failure;
 mod freeze;
 mod help;
 mod host;
+mod hosting;
 mod listen;
 mod log;
 mod new;
@@ -50,6 +51,12 @@ enum Command {
     Freeze(freeze::Freeze),
     /// Serve a directory: run its actors, and do what the other commands ask
     Serve(serve::Serve),
+    /// Host modules: run this machine's artifacts for supervisors on others, over mutual TLS alone
+    ///
+    /// A supervisor whose configuration says `place = "remote"` for a kind connects here and names an artifact by its
+    /// digest. It gets a process of its own, which ends with its connection. Which code runs here is up to whoever puts
+    /// files here: a supervisor brings none.
+    Host(hosting::Hosting),
     /// Say how a host is; ends with 3 when it does not serve
     Status(host::status::Status),
     /// Say by which values a host goes, and where they came from
@@ -120,6 +127,7 @@ fn main() -> ExitCode {
         Command::Demo(_) => log::usual("error,teneral_loader::host=off"),
         // As its configuration says, which is read first.
         Command::Dev(_) | Command::Serve(_) => {}
+        Command::Host(_) => log::usual("info"),
         _ => log::usual("error"),
     }
     let done = match command {
@@ -128,6 +136,7 @@ fn main() -> ExitCode {
         Command::Dev(options) => dev::run(&options),
         Command::Freeze(options) => freeze::run(&options),
         Command::Serve(options) => serve::run(&options),
+        Command::Host(options) => hosting::run(&options),
         Command::Status(options) => host::status::run(&options),
         Command::Config(command) => config::show::run(&command),
         Command::Artifact(command) => artifact::run(&command),

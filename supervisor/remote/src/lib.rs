@@ -8,6 +8,7 @@
 //! * [`serve`] answers it, for a provider that was loaded in this process
 //! * [`client`] asks: [`client::Process`] is a program that was started and is known to be that one;
 //!   [`client::Module`] is the process that serves now and the next one, and a provider
+//! * [`host`] serves modules to supervisors on other machines, and [`tls`] is the only way to it
 //! * [`discover`] says where endpoints are
 //! * [`balance`] says which of several endpoints gets a piece of work
 //! * [`spread`] puts both together: a kind over several processes behind one address
@@ -17,9 +18,11 @@ pub mod balance;
 pub mod client;
 mod convert;
 pub mod discover;
+pub mod host;
 mod queue;
 pub mod serve;
 pub mod spread;
+pub mod tls;
 
 /// What is made of the protocol.
 #[expect(
@@ -34,8 +37,27 @@ pub mod proto {
     tonic::include_proto!("teneral.module.v1");
 }
 
+/// What is made of the protocol of hosts.
+#[expect(
+    missing_docs,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    clippy::pedantic,
+    clippy::nursery,
+    reason = "made by tonic-prost-build; the .proto says it"
+)]
+pub mod host_proto {
+    tonic::include_proto!("teneral.host.v1");
+}
+
 /// The protocols that this version speaks: from, to.
 pub const PROTOCOLS: (u32, u32) = (1, 1);
+
+/// The same of the protocol of hosts.
+pub const HOST_PROTOCOLS: (u32, u32) = (1, 1);
+
+/// Names the session of a call, in its metadata.
+pub(crate) const SESSION: &str = "teneral-session";
 
 /// Where a module listens, in its environment.
 pub const LISTEN: &str = "TENERAL_MODULE_LISTEN";

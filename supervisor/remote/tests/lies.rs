@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use teneral_contract::{Addr, Digest, Fingerprint, Tag};
-use teneral_remote::client::{Launch, Limits, ModuleError, Modules, Process, Serves};
+use teneral_remote::client::{Launch, Limits, ModuleError, Modules, Process, Serves, Start};
 use teneral_runtime::ports::{Behaviour, Body, Call, Cause, FaultKind, Provider};
 use teneral_runtime::remote::{Done, Given, Returned};
 
@@ -26,7 +26,7 @@ impl Stage {
     }
 
     fn launch(&self, how: &str, limits: Limits) -> Result<std::sync::Arc<Process>, ModuleError> {
-        self.modules.launch(Launch {
+        self.modules.start_process(Start::Here(Launch {
             program: liar(),
             args: vec![how.into()],
             input: Vec::new(),
@@ -35,7 +35,7 @@ impl Stage {
             digest: Digest([7; 32]),
             serves: Serves::Library,
             limits,
-        })
+        }))
     }
 
     fn start(&self, how: &str) -> std::sync::Arc<Process> {
@@ -158,7 +158,7 @@ fn p7_a_module_that_ends_or_is_never_ready_is_given_up_within_its_bound() {
         serves: Serves::Library,
         limits: limits(GENEROUS),
     };
-    assert_eq!(stage.modules.launch(launch).expect_err("there is none").code(), "MOD-START");
+    assert_eq!(stage.modules.start_process(Start::Here(launch)).expect_err("there is none").code(), "MOD-START");
 }
 
 #[test]

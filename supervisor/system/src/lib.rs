@@ -62,7 +62,7 @@ pub mod trusted;
 
 pub use defined::{CameBack, Defined, Stopped};
 pub use error::{CODES, SystemError};
-pub use modules::{ModuleInfo, ModuleLimits, Place};
+pub use modules::{Hosting, HostingError, ModuleInfo, ModuleLimits, Place, Remote, host};
 pub use moves::Wish;
 pub use name::{Target, ToAddr};
 pub use options::{Admission, AfterProduction, Launch, Options};
@@ -77,7 +77,7 @@ pub use teneral_loader as loader;
 pub use teneral_native as native;
 pub use teneral_native::{FileAct, Grant, Grants, Native};
 pub use teneral_native_api as native_api;
-pub use teneral_remote::{balance, spread};
+pub use teneral_remote::{balance, discover, host as hosts, spread, tls};
 pub use teneral_rollout as rollout;
 pub use teneral_runtime as runtime;
 pub use teneral_runtime::{ActorInfo, ActorOptions, ActorRef, RuntimeConfig, Spawn};

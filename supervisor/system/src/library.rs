@@ -317,7 +317,7 @@ impl Library {
         match self.processes.place(kind) {
             // A program runs by itself wherever the kind is said to.
             Place::InProcess => LOADER.image(digest).map(|image| Arc::new(image) as _).or_else(module),
-            Place::Process => module(),
+            Place::Process | Place::Remote => module(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Where a system lives and within which bounds; how one actor is started.
 
-use crate::modules::{ModuleLimits, Place};
+use crate::modules::{ModuleLimits, Place, Remote};
 use semver::Version;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +43,8 @@ pub struct Options {
     pub places: BTreeMap<String, Place>,
     /// Which of the kinds in processes of their own are spread over several, and how.
     pub spreads: BTreeMap<String, SpreadPolicy>,
+    /// How hosts on other machines are reached, and which kinds have modules there.
+    pub remote: Option<Remote>,
     /// The bounds of the processes that serve modules.
     pub modules: ModuleLimits,
     /// Which kinds may use the host's HTTP client, files and clock.
@@ -86,6 +88,7 @@ impl Options {
             trial_program: TrialProgram::ByRule,
             places: BTreeMap::new(),
             spreads: BTreeMap::new(),
+            remote: None,
             modules: ModuleLimits::standard(),
             grants,
             ca_file,

@@ -78,7 +78,8 @@ impl System {
         serve_as(&store, profile, after_production)?;
         config.epoch = store.next_epoch()?;
         let events = Source::new(config.epoch);
-        let (spread, bounds) = ((options.places, options.spreads), (options.modules, config.state_bytes_max));
+        let spread = (options.places, options.spreads, options.remote);
+        let bounds = (options.modules, config.state_bytes_max);
         let processes = Processes::new(spread, bounds, options.trial_program.clone(), absolute.join("modules"));
         let library = Arc::new(Library::new(Arc::clone(&store), profile, (gate, loader), processes));
         let clock = SystemClock::new();

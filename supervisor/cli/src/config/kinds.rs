@@ -6,11 +6,15 @@ use super::{Origin, Row};
 use std::collections::{BTreeMap, BTreeSet};
 use teneral::Place;
 use teneral::balance::{Strategy, WEIGHT_MAX};
+use teneral::discover::Endpoint;
 use teneral::spread::SpreadPolicy;
 use teneral::upgrade::nearest::hint;
 
 /// Most processes of one version of a kind.
 const INSTANCES_MAX: i64 = 64;
+
+/// Most hosts of a kind.
+const ENDPOINTS_MAX: usize = 64;
 
 /// How members are chosen, as it is written.
 const BALANCES: [(&str, Strategy); 4] = [
@@ -25,6 +29,7 @@ const BALANCES: [(&str, Strategy); 4] = [
 pub(super) struct Kinds {
     pub(super) places: BTreeMap<String, Place>,
     pub(super) spreads: BTreeMap<String, SpreadPolicy>,
+    pub(super) endpoints: BTreeMap<String, Vec<Endpoint>>,
     pub(super) rows: Vec<Row>,
 }
 
@@ -52,17 +57,19 @@ impl Kinds {
             self.row(&item, format!("kinds.{kind}.instances"), count.to_string(), "processes");
             Some((count, at))
         });
+        let hosts = self.hosts(kind, place, table.take("endpoints"), problems);
         // Each of them is of no use without several processes, and a slip where there are none.
         let more: Vec<(&str, Item)> =
             ["balance", "weights", "idempotent"].into_iter().filter_map(|key| Some((key, table.take(key)?))).collect();
         table.end(&[], problems);
         match (place, instances) {
-            (Some(Place::Process), Some((count, _))) => {
-                let policy = self.spread(kind, count, more, problems);
+            (Some(Place::Process | Place::Remote), Some((count, _))) => {
+                let policy = self.spread(kind, (count, hosts), more, problems);
                 self.spreads.insert(kind.to_owned(), policy);
             }
             (_, Some((_, at))) => {
-                problems.at(&at, format!("kinds.{kind}.instances needs kinds.{kind}.place = \"process\""));
+                problems
+                    .at(&at, format!("kinds.{kind}.instances needs kinds.{kind}.place = \"process\" or \"remote\""));
             }
             (_, None) => {
                 for (key, item) in more {
@@ -88,10 +95,38 @@ impl Kinds {
         Some(place)
     }
 
+    /// Takes where a kind's hosts are: how many, or none where it has no place on another machine.
+    fn hosts(
+        &mut self,
+        kind: &str,
+        place: Option<Place>,
+        item: Option<Item>,
+        problems: &mut Problems,
+    ) -> Option<usize> {
+        let name = format!("kinds.{kind}.endpoints");
+        let Some(item) = item else {
+            if place == Some(Place::Remote) {
+                problems.elsewhere(format!("kinds.{kind}.place is \"remote\", and {name} does not say where"));
+            }
+            return None;
+        };
+        if place != Some(Place::Remote) {
+            problems.at(&item.at, format!("{name} needs kinds.{kind}.place = \"remote\""));
+            return None;
+        }
+        let found = endpoints(&item.node).map_err(|why| format!("{name} {why}"));
+        let hosts = said(found, &item, problems)?;
+        let shown = hosts.iter().map(Endpoint::as_str).collect::<Vec<_>>().join(", ");
+        self.row(&item, name, shown, "endpoints");
+        let count = hosts.len();
+        self.endpoints.insert(kind.to_owned(), hosts);
+        Some(count)
+    }
+
     fn spread(
         &mut self,
         kind: &str,
-        instances: usize,
+        (instances, hosts): (usize, Option<usize>),
         more: Vec<(&str, Item)>,
         problems: &mut Problems,
     ) -> SpreadPolicy {
@@ -103,8 +138,10 @@ impl Kinds {
                     policy.balance.strategy = strategy;
                     (written.to_owned(), "name")
                 }),
-                "weights" => weights(&item.node, instances).map(|weights| {
-                    policy.weights.clone_from(&weights);
+                // Of hosts each has its share, with all its processes.
+                "weights" => weights(&item.node, hosts.unwrap_or(instances)).map(|weights| {
+                    let times = if hosts.is_some() { instances } else { 1 };
+                    policy.weights = weights.iter().flat_map(|weight| std::iter::repeat_n(*weight, times)).collect();
                     (format!("{weights:?}"), "shares")
                 }),
                 _ => names(&item.node).map(|names| {
@@ -150,10 +187,32 @@ fn strategy(node: &Node) -> Result<(&'static str, Strategy), String> {
 fn weights(node: &Node, instances: usize) -> Result<Vec<u32>, String> {
     let Node::List(items) = node else { return Err(format!("takes a list, not {}", node.type_name())) };
     if items.len() != instances {
-        return Err(format!("has {} of them, for {instances} instances", items.len()));
+        return Err(format!("has {} of them, for {instances}", items.len()));
     }
     let weight = |item: &Item| number(&item.node, WEIGHT_MAX.into()).map(|weight| u32::try_from(weight).unwrap_or(1));
     items.iter().map(weight).collect::<Result<_, _>>().map_err(|why| format!("has one that {why}"))
+}
+
+fn endpoints(node: &Node) -> Result<Vec<Endpoint>, String> {
+    let Node::List(items) = node else { return Err(format!("takes a list, not {}", node.type_name())) };
+    if items.is_empty() || items.len() > ENDPOINTS_MAX {
+        return Err(format!("has {} of them: it goes from 1 to {ENDPOINTS_MAX}", items.len()));
+    }
+    let mut found: Vec<Endpoint> = Vec::with_capacity(items.len());
+    for item in items {
+        let Node::Text(text) = &item.node else {
+            return Err(format!("takes texts, as in \"tcp:module-1.example:7443\", not {}", item.node.type_name()));
+        };
+        let endpoint: Endpoint = text.parse().map_err(|error| format!("has one that is none: {error}"))?;
+        if endpoint.host_port().is_none() {
+            return Err(format!("has {endpoint}, which is on this machine: write tcp:host:port"));
+        }
+        if found.contains(&endpoint) {
+            return Err(format!("has {endpoint} twice"));
+        }
+        found.push(endpoint);
+    }
+    Ok(found)
 }
 
 fn names(node: &Node) -> Result<BTreeSet<String>, String> {

@@ -36,7 +36,7 @@ use teneral::api::wire::ConfigRow;
 use value::Given;
 
 pub(crate) use settings::Serving;
-pub(crate) use value::{Format, bytes_of};
+pub(crate) use value::{Format, bytes_of, time_of};
 
 /// The file that is read when none is named and it is there.
 const FILE: &str = "teneral.toml";
@@ -218,11 +218,20 @@ fn read(flags: &Flags, heard: Heard) -> Result<Config, Failure> {
         (serving.grants, granted) = grants::take(file, &mut problems);
         let kinds = kinds::take(file, &mut problems);
         (serving.places, serving.spreads) = (kinds.places, kinds.spreads);
+        serving.endpoints = kinds.endpoints;
         (serving.routes, routed) = routes::take(file, &mut problems);
         tables.extend(granted.into_iter().chain(kinds.rows).chain(routed));
     }
     if serving.http_listen.is_none() && !serving.routes.is_empty() {
         problems.elsewhere("there are routes, and http.listen does not say where they are".to_owned());
+    }
+    if !serving.endpoints.is_empty() {
+        match serving.identity() {
+            Some(identity) => drop(identity.check().map_err(|error| problems.elsewhere(error.to_string()))),
+            None => problems.elsewhere(
+                "a kind has place = \"remote\": remote.ca, remote.cert and remote.key are needed".to_owned(),
+            ),
+        }
     }
     if let Some(file) = file {
         let keys: Vec<&str> = SETTINGS.iter().map(|setting| setting.key).collect();

@@ -8,13 +8,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 use teneral::api::CONNECTIONS_MAX;
 use teneral::api::wire::ConfigRow;
+use teneral::discover::Endpoint;
 use teneral::ingress::{HTTP_BODY_BYTES_MAX, HTTP_CONNECTIONS_MAX, Ingress, Routes};
 use teneral::loader::{LoaderLimits, Policy};
 use teneral::options::{ACTORS_MAX, JSON_THREADS_MAX};
 use teneral::spread::SpreadPolicy;
 use teneral::store::ARTIFACT_BYTES_MAX;
+use teneral::tls::{Identity, Pings};
 use teneral::trust::Profile;
-use teneral::{Grants, ModuleLimits, Options, Place, RuntimeConfig, UpgradeOptions};
+use teneral::{Grants, ModuleLimits, Options, Place, Remote, RuntimeConfig, UpgradeOptions};
 
 /// All that a host is told before it starts.
 #[derive(Debug)]
@@ -55,6 +57,13 @@ pub(crate) struct Serving {
     pub(crate) places: BTreeMap<String, Place>,
     /// Which of them run in several processes, and how messages are spread over these.
     pub(crate) spreads: BTreeMap<String, SpreadPolicy>,
+    /// Where the hosts of kinds on other machines are.
+    pub(crate) endpoints: BTreeMap<String, Vec<Endpoint>>,
+    /// Whom those must be vouched for by, and what is shown to them.
+    remote_ca: Option<PathBuf>,
+    remote_cert: Option<PathBuf>,
+    remote_key: Option<PathBuf>,
+    pings: Pings,
     modules: ModuleLimits,
     /// Every value with where it came from, for whoever asks the host.
     pub(crate) told: Vec<ConfigRow>,
@@ -85,6 +94,11 @@ impl Serving {
             grants: Grants::none(),
             places: BTreeMap::new(),
             spreads: BTreeMap::new(),
+            endpoints: BTreeMap::new(),
+            remote_ca: None,
+            remote_cert: None,
+            remote_key: None,
+            pings: Pings::standard(),
             modules: ModuleLimits::standard(),
             told: Vec::new(),
             ca_file: None,
@@ -105,9 +119,17 @@ impl Serving {
         options.places = self.places.clone();
         options.spreads = self.spreads.clone();
         options.modules = self.modules;
+        options.remote =
+            self.identity().map(|identity| Remote { identity, pings: self.pings, endpoints: self.endpoints.clone() });
         options.told = self.told.clone();
         options.ca_file = self.ca_file.clone();
         options
+    }
+
+    /// What is shown to hosts on other machines, where it is named whole.
+    pub(crate) fn identity(&self) -> Option<Identity> {
+        let (ca, certificate, key) = (self.remote_ca.clone()?, self.remote_cert.clone()?, self.remote_key.clone()?);
+        Some(Identity { ca, certificate, key })
     }
 
     /// What is listened for besides the control socket.
@@ -220,6 +242,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     Setting::new("modules.ready_timeout", "time", |all| Slot::Time(&mut all.modules.ready_timeout)).within(1, DAY_MS),
     Setting::new("modules.call_timeout", "time", |all| Slot::Time(&mut all.modules.call_timeout)).within(1, DAY_MS),
     Setting::new("modules.turns_timeout", "time", |all| Slot::Time(&mut all.modules.turns_timeout)).within(1, DAY_MS),
+    Setting::new("remote.ca", "path", |all| Slot::File(&mut all.remote_ca)),
+    Setting::new("remote.cert", "path", |all| Slot::File(&mut all.remote_cert)),
+    Setting::new("remote.key", "path", |all| Slot::File(&mut all.remote_key)),
+    Setting::new("remote.ping_every", "time", |all| Slot::Time(&mut all.pings.every)).within(10, DAY_MS),
+    Setting::new("remote.ping_timeout", "time", |all| Slot::Time(&mut all.pings.timeout)).within(10, DAY_MS),
     Setting::new("upgrade.max_pause", "time", |all| Slot::Time(&mut all.upgrade.max_pause)).within(1, DAY_MS),
     Setting::new("upgrade.quiesce_timeout", "time", |all| Slot::Time(&mut all.upgrade.quiesce_timeout))
         .within(1, DAY_MS),

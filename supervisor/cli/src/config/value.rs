@@ -189,7 +189,7 @@ fn sized(number: u64) -> Result<usize, String> {
     usize::try_from(number).map_err(|_| format!("is {number}, which this machine cannot count"))
 }
 
-pub(super) fn time_of(text: &str) -> Result<Duration, String> {
+pub(crate) fn time_of(text: &str) -> Result<Duration, String> {
     let span = text.parse::<SignedDuration>();
     let span = span.map_err(|_| format!("takes a number and a unit, as in \"5s\" or \"200ms\", not {text:?}"))?;
     Duration::try_from(span).map_err(|_| format!("takes no negative time, and {text:?} is one"))

@@ -105,7 +105,9 @@ fn shown(detail: &KindDetail) -> String {
 fn deterministic(declared: bool, place: &str) -> &'static str {
     match (declared, place) {
         (false, _) => "no, so there is no way back by replay",
-        (true, "process") => "yes, but it runs in a process of its own, where there is no way back by replay",
+        (true, "process" | "remote") => {
+            "yes, but it runs in a process of its own, where there is no way back by replay"
+        }
         (true, _) => "yes",
     }
 }

@@ -17,6 +17,16 @@ pub enum Fate {
     Hung(Duration),
 }
 
+impl Fate {
+    pub(super) fn of(status: ExitStatus) -> Option<Self> {
+        match (status.code(), status.signal()) {
+            (Some(code), _) => Some(Self::Exit(code)),
+            (None, Some(signal)) => Some(Self::Signal(signal)),
+            (None, None) => None,
+        }
+    }
+}
+
 /// The first that is known of it. A cheap clone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known(Arc<Mutex<Option<Fate>>>);
@@ -24,14 +34,6 @@ pub(super) struct Known(Arc<Mutex<Option<Fate>>>);
 impl Known {
     pub(super) fn is(&self, fate: Fate) {
         self.0.lock().get_or_insert(fate);
-    }
-
-    pub(super) fn ended(&self, status: ExitStatus) {
-        match (status.code(), status.signal()) {
-            (Some(code), _) => self.is(Fate::Exit(code)),
-            (None, Some(signal)) => self.is(Fate::Signal(signal)),
-            (None, None) => {}
-        }
     }
 
     pub(super) fn get(&self) -> Option<Fate> {

@@ -6,19 +6,27 @@
 //! and is ended.
 
 mod calls;
+pub(crate) mod child;
 mod control;
 mod fate;
 mod http;
 mod instance;
+mod life;
 mod module;
 mod process;
+pub(crate) mod ready;
+mod session;
 mod speech;
 mod turns;
 
 pub use fate::Fate;
 pub use module::{Glance, Launcher, Module, ModuleSeen, Modules};
-pub use process::{Launch, Limits, Process, Serves};
+pub use process::{Launch, Limits, Process, Serves, Start};
+pub(crate) use session::ABSENT;
+pub use session::Connect;
 
+use crate::discover::Endpoint;
+use crate::tls::{CertificateFault, IdentityError};
 use std::io;
 use std::time::Duration;
 use teneral_contract::Digest;
@@ -75,6 +83,52 @@ pub enum ModuleError {
     /// Its socket.
     #[error("the module's socket")]
     Socket(#[source] io::Error),
+    /// What this side shows, or whom it believes, cannot be read.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// A host on another machine is not reached.
+    #[error("{endpoint} is not reached")]
+    Unreachable {
+        /// Which.
+        endpoint: Endpoint,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// What a host shows is not believed.
+    #[error("the certificate of {endpoint} is not accepted: {fault}")]
+    Certificate {
+        /// Whose.
+        endpoint: Endpoint,
+        /// What is wrong with it.
+        fault: CertificateFault,
+    },
+    /// A host does not believe what this side shows.
+    #[error("{endpoint} does not accept this supervisor's certificate: {why}")]
+    NotBelieved {
+        /// Which.
+        endpoint: Endpoint,
+        /// What it says.
+        why: String,
+    },
+    /// A host does not speak TLS as this side does.
+    #[error("no TLS connection to {endpoint}: {why}")]
+    Tls {
+        /// Which.
+        endpoint: Endpoint,
+        /// Why not.
+        why: String,
+    },
+    /// A host has other artifacts.
+    #[error("{endpoint} has no artifact {wanted}, it has {served}")]
+    Absent {
+        /// Which.
+        endpoint: Endpoint,
+        /// What was asked for.
+        wanted: Digest,
+        /// What it has.
+        served: String,
+    },
 }
 
 impl ModuleError {
@@ -90,6 +144,37 @@ impl ModuleError {
             Self::Manifest(_) => "MOD-MANIFEST",
             Self::Refused(_) => "MOD-REFUSED",
             Self::Socket(_) => "MOD-SOCKET",
+            Self::Identity(error) => error.code(),
+            Self::Unreachable { .. } => "MOD-UNREACHABLE",
+            Self::Certificate { fault, .. } => fault.code(),
+            Self::NotBelieved { .. } => "MOD-CERT-REFUSED",
+            Self::Tls { .. } => "MOD-TLS",
+            Self::Absent { .. } => ABSENT,
         }
+    }
+
+    /// What to do about it, in one line, where it is about another machine.
+    #[must_use]
+    pub const fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Identity(error) => error.hint(),
+            Self::Unreachable { .. } => "see that teneral host runs there, and that the port is open on the way to it",
+            Self::Certificate { fault: CertificateFault::Time(_), .. } => {
+                "give the host a new one: teneral cert issue host NAME --replace; and compare both clocks"
+            }
+            Self::Certificate { fault: CertificateFault::Authority, .. } => {
+                "both sides need one authority: compare teneral cert show of remote.ca and of the host's --cert"
+            }
+            Self::Certificate { fault: CertificateFault::Name(_), .. } => {
+                "issue the host one for the name in endpoints, or write a name there that it has"
+            }
+            Self::Certificate { .. } => "issue the host one: teneral cert issue host NAME",
+            Self::NotBelieved { .. } => {
+                "look at remote.cert with teneral cert show, and at the host's log; teneral cert issue supervisor NAME"
+            }
+            Self::Tls { .. } => "see what listens there: teneral host --listen does",
+            Self::Absent { .. } => "copy the very file that was pushed here into the host's --artifacts directory",
+            _ => return None,
+        })
     }
 }

@@ -4,7 +4,7 @@
 //! panic; that asks for an instance, and if there is no process, one is started then. What dies again and again is
 //! started more and more slowly; that it ends at all is up to the supervisors and their intensities.
 
-use super::{Launch, ModuleError, Process};
+use super::{Launch, ModuleError, Process, Start};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::mpsc::RecvTimeoutError;
@@ -27,6 +27,9 @@ const WANTED_LOOK: Duration = Duration::from_millis(20);
 fn stops() -> ModuleError {
     ModuleError::Socket(io::Error::other("the host stops"))
 }
+
+/// How long after one that is not reached the next try begins, where somebody waits for it.
+const AGAIN: Duration = Duration::from_millis(200);
 
 /// The thread on which processes are started and spoken to. Dropped, it ends them.
 ///
@@ -64,9 +67,9 @@ impl Modules {
     ///
     /// # Errors
     /// [`ModuleError`].
-    pub fn launch(&self, launch: Launch) -> Result<Arc<Process>, ModuleError> {
+    pub fn start_process(&self, start: Start) -> Result<Arc<Process>, ModuleError> {
         let (came, comes) = std::sync::mpsc::sync_channel(1);
-        self.handle.spawn(async move { came.send(Process::start(launch).await) });
+        self.handle.spawn(async move { came.send(Process::start(start).await) });
         comes.recv().unwrap_or_else(|_| Err(stops()))
     }
 
@@ -77,7 +80,7 @@ impl Modules {
     /// [`ModuleError`]; also where nobody wants it any more.
     pub fn launch_while(&self, launch: Launch, wanted: &dyn Fn() -> bool) -> Result<Arc<Process>, ModuleError> {
         let (came, comes) = std::sync::mpsc::sync_channel(1);
-        let starting = self.handle.spawn(async move { came.send(Process::start(launch).await) });
+        let starting = self.handle.spawn(async move { came.send(Process::start(Start::Here(launch)).await) });
         loop {
             match comes.recv_timeout(WANTED_LOOK) {
                 Ok(started) => return started,
@@ -99,7 +102,17 @@ pub trait Launcher: Send + Sync {
     ///
     /// # Errors
     /// [`ModuleError`]: what it needs could not be made.
-    fn launch(&self) -> Result<Launch, ModuleError>;
+    fn next(&self) -> Result<Start, ModuleError>;
+
+    /// Where the next one is, where that is known before it is there.
+    fn endpoint(&self) -> Option<String> {
+        None
+    }
+
+    /// For how long one that is not reached is tried again before that is a failure.
+    fn patience(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// See the module.
@@ -110,6 +123,8 @@ pub struct Module {
     modules: Arc<Modules>,
     launcher: Box<dyn Launcher>,
     now: Mutex<Now>,
+    /// The latest look, for whoever looks while a process is being started.
+    latest: Mutex<ModuleSeen>,
 }
 
 /// What serves it.
@@ -120,6 +135,8 @@ struct Now {
     starts: u64,
     /// How long the next one waits, if this one was not steady.
     back_off: Duration,
+    /// Why there is none, where the latest could not be had.
+    failed: Option<String>,
 }
 
 /// What can be known of a module without waiting for a process that is being started.
@@ -134,7 +151,7 @@ pub struct Glance {
 }
 
 /// A look at what serves a module.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModuleSeen {
     /// Its process, while there is one.
     pub pid: Option<i32>,
@@ -144,8 +161,14 @@ pub struct ModuleSeen {
     pub since: Option<Instant>,
     /// Processes that were started for it.
     pub starts: u64,
-    /// Why the latest one is gone, if it is.
+    /// Why the latest one is gone, or there is none, if so.
     pub gone: Option<String>,
+}
+
+/// An error with its code and its causes, in one line.
+fn said(error: &ModuleError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("[{}] {error}{cause}", error.code())
 }
 
 impl fmt::Debug for Module {
@@ -159,7 +182,7 @@ impl Module {
     #[must_use]
     pub fn new(manifest: Manifest, digest: Digest, modules: Arc<Modules>, launcher: Box<dyn Launcher>) -> Self {
         let contract = Arc::new(Contract::new(&manifest));
-        Self { manifest, contract, digest, modules, launcher, now: Mutex::default() }
+        Self { manifest, contract, digest, modules, launcher, now: Mutex::default(), latest: Mutex::default() }
     }
 
     /// The process that serves it: the one that does, or another.
@@ -184,7 +207,16 @@ impl Module {
             tracing::warn!(kind, %version, gone, "a module's process is started again");
         }
         (now.since, now.starts) = (Some(Instant::now()), now.starts + 1);
-        let process = self.modules.launch(self.launcher.launch()?)?;
+        let until = Instant::now() + self.launcher.patience();
+        let started = loop {
+            let started = self.launcher.next().and_then(|start| self.modules.start_process(start));
+            match started {
+                Err(ModuleError::Unreachable { .. }) if Instant::now() < until => thread::sleep(AGAIN),
+                started => break started,
+            }
+        };
+        now.failed = started.as_ref().err().map(said);
+        let process = started?;
         if (&process.manifest().kind, &process.manifest().version) != (&self.manifest.kind, &self.manifest.version) {
             let Manifest { kind, version, .. } = process.manifest();
             let found = format!("{kind} {version}, by its manifest");
@@ -194,14 +226,21 @@ impl Module {
         Ok(process)
     }
 
-    /// A look, for people.
+    /// A look, for people. It waits for nobody: while a process is being started it is the look before.
     #[must_use]
     pub fn seen(&self) -> ModuleSeen {
-        let now = self.now.lock();
+        let Some(now) = self.now.try_lock() else {
+            let endpoint = self.launcher.endpoint();
+            let latest = self.latest.lock().clone();
+            return ModuleSeen { pid: None, endpoint: endpoint.or(latest.endpoint.clone()), ..latest };
+        };
         let gone = now.process.as_ref().and_then(|process| process.gone());
         let process = now.process.as_ref().filter(|_| gone.is_none());
         let (pid, endpoint) = (process.map(|of| of.pid()), process.map(|of| of.endpoint().to_owned()));
-        ModuleSeen { pid, endpoint, since: now.since, starts: now.starts, gone }
+        let (endpoint, gone) = (endpoint.or_else(|| self.launcher.endpoint()), gone.or_else(|| now.failed.clone()));
+        let seen = ModuleSeen { pid, endpoint, since: now.since, starts: now.starts, gone };
+        self.latest.lock().clone_from(&seen);
+        seen
     }
 
     /// A look that waits for nobody. `None`: a process is being started at this moment.
@@ -214,10 +253,7 @@ impl Module {
     }
 
     fn code(&self) -> Result<Arc<Process>, Fault> {
-        self.process().map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            Fault::new(FaultKind::Failed, format!("[{}] {error}{cause}", error.code()))
-        })
+        self.process().map_err(|error| Fault::new(FaultKind::Failed, said(&error)))
     }
 }
 

@@ -53,6 +53,14 @@ impl Endpoint {
         &self.0
     }
 
+    /// The host, an address without brackets, and the port; `None`: it is a socket of this machine.
+    #[must_use]
+    pub fn host_port(&self) -> Option<(&str, u16)> {
+        let (host, port) = self.0.strip_prefix("tcp:")?.rsplit_once(':')?;
+        let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        Some((host, port.parse().ok()?))
+    }
+
     /// That port of that host.
     ///
     /// # Errors

@@ -7,8 +7,10 @@
 
 use super::SpreadPolicy;
 use super::address::{Address, Member};
+use super::front::Front;
 use crate::balance::{EndpointId, Event, Health, Told};
 use crate::client::Module;
+use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::Duration;
 use teneral_contract::Addr;
@@ -109,26 +111,40 @@ impl Address {
         self.changed.send_replace(());
     }
 
-    /// Starts who is missing, one slot after the other; whoever was there of another version drains then.
+    /// Starts who is missing, side by side; whoever was there of another version drains then. One that does not start
+    /// holds up no other.
     async fn fill(self: Arc<Self>) -> Result<(), String> {
-        for slot in self.open_slots() {
-            let (front, latest) = {
-                let mut state = self.state.lock();
-                state.latest += 1;
-                (Arc::clone(&state.front), state.latest)
-            };
-            let Some(module) = front.slots().get(slot).cloned() else { continue };
-            let start = self.member(latest, &module)?;
-            let host = Arc::clone(&self.host);
-            let started = tokio::task::spawn_blocking(move || host.start(start)).await;
-            let actor = started.map_err(|error| error.to_string())??;
-            self.joins(EndpointId(latest), actor, module, (slot, front.policy()));
-            // Another version serves by now: its members come first.
-            if !Arc::ptr_eq(&self.state.lock().front, &front) {
-                self.work.send_replace(());
-                return Ok(());
-            }
+        let front = Arc::clone(&self.state.lock().front);
+        let starts = self.open_slots().into_iter().filter_map(|slot| {
+            let module = front.slots().get(slot).cloned()?;
+            let mut state = self.state.lock();
+            state.latest += 1;
+            Some(Arc::clone(&self).begin(slot, state.latest, (Arc::clone(&front), module)))
+        });
+        let starts: Vec<_> = starts.collect();
+        let started = join_all(starts).await.into_iter().collect();
+        // Another version serves by now: its members come first.
+        if !Arc::ptr_eq(&self.state.lock().front, &front) {
+            self.work.send_replace(());
+            return Ok(());
         }
+        started
+    }
+
+    async fn begin(
+        self: Arc<Self>,
+        slot: usize,
+        number: u64,
+        (front, module): (Arc<Front>, Arc<Module>),
+    ) -> Result<(), String> {
+        let (start, host, of) = (self.member(number, &module)?, Arc::clone(&self.host), Arc::clone(&module));
+        let started = tokio::task::spawn_blocking(move || {
+            // Before it is an actor's affair: one that takes too long there puts its version in quarantine.
+            of.process().map_err(|error| error.to_string())?;
+            host.start(start)
+        });
+        let actor = started.await.map_err(|error| error.to_string())??;
+        self.joins(EndpointId(number), actor, module, (slot, front.policy()));
         Ok(())
     }
 

@@ -5,11 +5,15 @@
 //! artifact's bytes by its standard input, after the gate let them through here, and looks at them again itself.
 
 mod hook;
+mod offered;
 mod output;
+mod remote;
 mod slots;
 mod tried;
 
 pub(crate) use hook::{hook, is_asked};
+pub use offered::{Hosting, HostingError, host};
+pub use remote::Remote;
 
 use hook::{Order, words};
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -24,7 +28,7 @@ use std::time::{Duration, SystemTime};
 use teneral_contract::{Digest, Manifest};
 use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_loader::{Policy, Release, Verified};
-use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules, Serves};
+use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules, Serves, Start};
 use teneral_remote::spread::{Addresses, Front, Host, SpreadPolicy};
 use teneral_runtime::ports::Provider;
 use teneral_upgrade::{Refused, TrialBounds, TrialProgram, Tried, Untried, chain};
@@ -41,11 +45,13 @@ pub enum Place {
     /// In a process of their own, one for each version: code that kills its process costs the states of its actors,
     /// and a message goes there and back.
     Process,
+    /// In a process of another machine, under `teneral host` there: as that, and a message goes over a network.
+    Remote,
 }
 
 impl Place {
     /// All of them, as they are written.
-    pub const NAMES: [&str; 2] = ["in-process", "process"];
+    pub const NAMES: [&str; 3] = ["in-process", "process", "remote"];
 
     /// As it is written.
     #[must_use]
@@ -53,13 +59,14 @@ impl Place {
         match self {
             Self::InProcess => "in-process",
             Self::Process => "process",
+            Self::Remote => "remote",
         }
     }
 
     /// The place of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        [Self::InProcess, Self::Process].into_iter().find(|place| place.name() == name)
+        [Self::InProcess, Self::Process, Self::Remote].into_iter().find(|place| place.name() == name)
     }
 }
 
@@ -99,6 +106,8 @@ pub struct ModuleInfo {
     pub kind: String,
     /// In which version.
     pub version: semver::Version,
+    /// Where it runs.
+    pub place: Place,
     /// Of a kind that is spread, which of its processes, from 1.
     pub slot: Option<usize>,
     /// Its process, while there is one.
@@ -127,6 +136,8 @@ type Running = BTreeMap<(Digest, Option<usize>), (Weak<Module>, PathBuf)>;
 pub(crate) struct Processes {
     places: BTreeMap<String, Place>,
     spreads: BTreeMap<String, Arc<SpreadPolicy>>,
+    /// Hosts on other machines.
+    remote: Option<Remote>,
     limits: ModuleLimits,
     state_bytes_max: usize,
     program: TrialProgram,
@@ -146,7 +157,7 @@ pub(crate) struct Processes {
 
 impl Processes {
     pub(crate) fn new(
-        (places, spreads): (BTreeMap<String, Place>, BTreeMap<String, SpreadPolicy>),
+        (places, spreads, remote): (BTreeMap<String, Place>, BTreeMap<String, SpreadPolicy>, Option<Remote>),
         (limits, state_bytes_max): (ModuleLimits, usize),
         program: TrialProgram,
         dir: PathBuf,
@@ -154,6 +165,7 @@ impl Processes {
         Self {
             places,
             spreads: spreads.into_iter().map(|(kind, policy)| (kind, Arc::new(policy))).collect(),
+            remote,
             limits,
             state_bytes_max,
             program,
@@ -172,6 +184,11 @@ impl Processes {
         self.places.get(kind).copied().unwrap_or_default()
     }
 
+    /// Where a module of that kind runs: a program by itself, also where the kind is said to run in the host.
+    fn placed_at(&self, kind: &str) -> Place {
+        if self.place(kind) == Place::Remote { Place::Remote } else { Place::Process }
+    }
+
     /// A manifest as it is where its kind runs: work is not done anew in a process of its own, where a turn that is
     /// taken a second time would number its calls and timers differently, and what is not offered is not promised.
     pub(crate) fn placed(&self, mut manifest: Manifest) -> Manifest {
@@ -183,7 +200,10 @@ impl Processes {
         Refused {
             code: error.code().to_owned(),
             cause: said(error, output),
-            hint: format!("look at what it wrote, in {}", self.dir.display()),
+            hint: match error.hint() {
+                Some(hint) => hint.to_owned(),
+                None => format!("look at what it wrote, in {}", self.dir.display()),
+            },
         }
     }
 
@@ -261,8 +281,23 @@ impl Processes {
             let (kind, version, digest) = (module.kind().to_owned(), module.version().clone(), module.digest());
             let ModuleSeen { pid, endpoint, since, starts, gone } = module.seen();
             let started = since.and_then(|since| SystemTime::now().checked_sub(since.elapsed()));
-            let memory_bytes = pid.and_then(memory_bytes);
-            ModuleInfo { kind, version, slot, pid, endpoint, digest, started, starts, memory_bytes, gone, output }
+            let place = self.placed_at(&kind);
+            // A process of another machine has its number there.
+            let memory_bytes = pid.filter(|_| place != Place::Remote).and_then(memory_bytes);
+            ModuleInfo {
+                kind,
+                version,
+                place,
+                slot,
+                pid,
+                endpoint,
+                digest,
+                started,
+                starts,
+                memory_bytes,
+                gone,
+                output,
+            }
         };
         needed.into_iter().map(look).collect()
     }
@@ -305,12 +340,16 @@ struct Again {
 }
 
 impl Launcher for Again {
-    fn launch(&self) -> Result<Launch, ModuleError> {
-        // What the process before wrote stays beside it, and no more: the file has a bound.
-        let _ = std::fs::rename(&self.output, self.output.with_extension(output::BEFORE));
-        let opened = OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(&self.output);
-        self.launch_into(opened.map_err(ModuleError::Socket)?)
+    fn next(&self) -> Result<Start, ModuleError> {
+        self.launch_into(fresh(&self.output).map_err(ModuleError::Socket)?).map(Start::Here)
     }
+}
+
+/// The file that the next process writes to.
+fn fresh(output: &Path) -> io::Result<File> {
+    // What the process before wrote stays beside it, and no more: the file has a bound.
+    let _ = std::fs::rename(output, output.with_extension(output::BEFORE));
+    OpenOptions::new().create(true).append(true).read(true).mode(0o600).open(output)
 }
 
 impl Again {

@@ -1,6 +1,7 @@
 //! The processes of one artifact: one, or of a kind that is spread one a slot, with what stands before them.
 
-use super::{Place, Processes};
+use super::remote::serves_another;
+use super::{Place, Processes, Running};
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -9,11 +10,14 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use teneral_contract::{Addr, Digest};
 use teneral_loader::{Policy, Verified};
-use teneral_remote::client::{Module, ModuleError};
+use teneral_remote::client::{Launcher, Module, ModuleError};
 use teneral_remote::spread::{Addresses, Front, Host, MemberSeen, SpreadPolicy};
 use teneral_runtime::ports::Provider;
-use teneral_upgrade::Refused;
 use teneral_upgrade::nearest::hint;
+use teneral_upgrade::{Refused, chain};
+
+/// The module of a slot, and where it writes.
+type Readied = (Option<usize>, Arc<Module>, PathBuf);
 
 impl Processes {
     /// What addresses of kinds that are spread start their members with.
@@ -24,7 +28,7 @@ impl Processes {
 
     /// How a kind is spread, if it is.
     pub(crate) fn spread(&self, kind: &str) -> Option<&Arc<SpreadPolicy>> {
-        self.spreads.get(kind).filter(|_| self.place(kind) == Place::Process)
+        self.spreads.get(kind).filter(|_| self.place(kind) != Place::InProcess)
     }
 
     /// The code of that artifact, if somebody needs it already.
@@ -54,12 +58,15 @@ impl Processes {
         if let Some(front) = fronts.get(&digest).and_then(Weak::upgrade) {
             return Ok(front);
         }
-        let slots: Vec<Option<usize>> = (1..=spread.instances).map(Some).collect();
+        let hosts = if self.place(kind) == Place::Remote { self.endpoints(kind)?.len() } else { 1 };
+        let slots: Vec<Option<usize>> = (1..=spread.instances * hosts).map(Some).collect();
         let modules = self.start_slots(verified, policy, &slots)?;
         let addresses = self.addresses().map_err(|error| self.refused(&ModuleError::Socket(error), None))?;
-        let front = Front::new(modules, Arc::clone(spread), addresses, self.state_bytes_max);
+        // As many as there are, wherever they are.
+        let spread = Arc::new(SpreadPolicy { instances: slots.len(), ..SpreadPolicy::clone(spread) });
+        let front = Front::new(modules, Arc::clone(&spread), addresses, self.state_bytes_max);
         let front = front.ok_or_else(|| self.refused(&nothing(), None))?;
-        self.warn_of_names(&front, spread);
+        self.warn_of_names(&front, &spread);
         fronts.insert(digest, Arc::downgrade(&front));
         Ok(front)
     }
@@ -83,28 +90,58 @@ impl Processes {
             let module = match running.get(&(digest, *slot)).and_then(|(module, _)| module.upgrade()) {
                 Some(module) => module,
                 None => {
-                    let again = self.again(verified, policy, output.clone())?;
-                    Arc::new(Module::new(manifest.clone(), digest, self.modules().map_err(io)?, Box::new(again)))
+                    let launcher = self.launcher(verified, policy, (*slot, output.clone()))?;
+                    Arc::new(Module::new(manifest.clone(), digest, self.modules().map_err(io)?, launcher))
                 }
             };
             modules.push((*slot, module, output));
         }
-        self.all_ready(&modules)?;
+        self.all_ready((&manifest.kind, digest), &modules, &running)?;
         for (slot, module, output) in &modules {
             running.insert((digest, *slot), (Arc::downgrade(module), output.clone()));
         }
         Ok(modules.into_iter().map(|(_, module, _)| module).collect())
     }
 
-    /// Waits until each has a process that is ready, all at once.
-    fn all_ready(&self, modules: &[(Option<usize>, Arc<Module>, PathBuf)]) -> Result<(), Refused> {
+    /// How the module of a slot comes to its processes: here, or from a host on another machine.
+    fn launcher(
+        &self,
+        verified: &Verified,
+        policy: &Policy,
+        (slot, output): (Option<usize>, PathBuf),
+    ) -> Result<Box<dyn Launcher>, Refused> {
+        let kind = &verified.manifest().kind;
+        if self.place(kind) != Place::Remote {
+            return Ok(Box::new(self.again(verified, policy, output)?));
+        }
+        let endpoints = self.endpoints(kind)?;
+        // The slots of one host lie beside each other.
+        let at = slot.zip(self.spread(kind)).map(|(slot, spread)| (slot - 1) / spread.instances.max(1));
+        let own = at.and_then(|at| endpoints.get(at)).map_or(endpoints, std::slice::from_ref);
+        Ok(Box::new(self.there(verified, own, (slot, output))?))
+    }
+
+    /// Waits until each has a process that is ready, all at once. Of hosts on other machines not each need be there:
+    /// what is not waits, and is shown; but one that serves this kind, and has not this version, would be left behind.
+    fn all_ready(&self, (kind, digest): (&str, Digest), modules: &[Readied], running: &Running) -> Result<(), Refused> {
         let started: Vec<Result<(), ModuleError>> = thread::scope(|scope| {
             let starts: Vec<_> = modules.iter().map(|(_, of, _)| scope.spawn(|| of.process().map(drop))).collect();
             let ended = || Err(ModuleError::Socket(io::Error::other("the thread that started it broke")));
             starts.into_iter().map(|start| start.join().unwrap_or_else(|_| ended())).collect()
         });
+        let is_remote = self.place(kind) == Place::Remote;
+        let some = started.iter().any(Result::is_ok);
         for ((_, _, output), started) in modules.iter().zip(started) {
-            started.map_err(|error| self.refused(&error, Some(output)))?;
+            let Err(error) = started else { continue };
+            let is_left_behind = match &error {
+                ModuleError::Absent { endpoint, .. } => serves_another(running, (kind, digest), endpoint),
+                _ => false,
+            };
+            if !is_remote || !some || is_left_behind {
+                return Err(self.refused(&error, Some(output)));
+            }
+            let (code, cause) = (error.code(), chain(&error));
+            tracing::warn!(kind, code, cause, "a host is not there, and is tried again");
         }
         Ok(())
     }

@@ -27,7 +27,8 @@ async fn modules(State(system): State<System>) -> Answer<Vec<ModuleView>> {
 }
 
 fn view(system: &System, module: ModuleInfo, members: &[MemberSeen]) -> ModuleView {
-    let ModuleInfo { kind, version, slot, pid, endpoint, digest, started, starts, memory_bytes, gone, output } = module;
+    let ModuleInfo { kind, version, place, slot, pid, endpoint, digest, started, starts, .. } = module;
+    let ModuleInfo { memory_bytes, gone, output, .. } = module;
     let own = members.iter().filter(|member| member.digest == digest && Some(member.slot) == slot);
     let members: Vec<MemberView> = own.map(member).collect();
     let runs = |actor: &ActorRef| actor.provider().digest() == digest;
@@ -37,8 +38,8 @@ fn view(system: &System, module: ModuleInfo, members: &[MemberSeen]) -> ModuleVi
         Some(_) => members.len(),
     };
     ModuleView {
-        place: Place::Process.name().to_owned(),
-        found: "supervisor".to_owned(),
+        found: if place == Place::Remote { "endpoints" } else { "supervisor" }.to_owned(),
+        place: place.name().to_owned(),
         started: started.and_then(|started| Timestamp::try_from(started).ok()),
         output: output.display().to_string(),
         kind,

@@ -97,7 +97,7 @@ fn detail(system: &System, kind: String) -> Result<KindDetail, SystemError> {
             version,
         });
     }
-    let place = if programs { Place::Process } else { place };
+    let place = if programs && place == Place::InProcess { Place::Process } else { place };
     Ok(KindDetail { default: system.default_version(&kind)?, kind, place: place.name().to_owned(), versions })
 }
 
