@@ -24,7 +24,7 @@ pub(super) fn tests() -> Vec<Test> {
             test(f36_a_way_back_that_fails_leaves_the_actor_paused_with_all_it_has_until_somebody_decides),
             test(f36_an_upgrade_of_an_actor_on_probation_ends_it_and_one_during_its_way_back_is_refused),
             test(f38_a_version_that_follows_one_on_probation_is_watched_as_any_other),
-            test(s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_the_supervisor_decides_if_nobody_else_may),
+            test(s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_waits_for_whoever_decides_where_nothing_else_may),
             test(u44_a_version_that_passes_its_probation_is_what_new_actors_get),
         ]
     };
@@ -318,25 +318,36 @@ fn f38_a_version_that_follows_one_on_probation_is_watched_as_any_other() {
     assert_eq!(stage.actor.info().restarts, 0, "its supervisor never heard of it");
 }
 
-fn s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_the_supervisor_decides_if_nobody_else_may() {
-    let mut stage = Stage::with(Watch { rollback: Rollback::Never, ..Watch::new(LONG) });
-    let (actor, ask) = (stage.actor.clone(), Do { act: worse("panic") });
-    tell(&stage.house, &actor, ask);
-    until("its supervisor restarts it", || stage.actor.info().restarts == 1);
-    let report = stage.told().into_iter().find_map(|what| match what {
-        What::Failed(report) => Some(report),
-        _ => None,
-    });
-    let report = report.expect("it is told");
-    assert_eq!(report.upgrade.as_ref(), Some(&stage.report.id.to_string()));
-    until("it is said to be sick", || stage.probation().is_some_and(|on| matches!(on.phase, Phase::Sick { .. })));
-    let on = stage.probation().expect("it is on probation");
-    assert_eq!((on.now.panics, on.ways.contains(&WayBack::Replay)), (1, false), "it began anew: {on:?}");
-    // Somebody decides: back to where it was at the commit.
-    let reports = stage.roll_back(Some(WayBack::Restore)).expect("it begins");
-    assert!(reports[0].ok(), "{}", reports[0]);
-    let seen = seen(&stage.house, &stage.actor);
-    assert_eq!((seen.version, seen.log.len()), (1, 30));
+fn s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_waits_for_whoever_decides_where_nothing_else_may() {
+    for finalised in [false, true] {
+        let mut stage = Stage::with(Watch { rollback: Rollback::Never, ..Watch::new(LONG) });
+        let (actor, ask) = (stage.actor.clone(), Do { act: worse("panic") });
+        tell(&stage.house, &actor, ask);
+        until("it is said to be sick", || stage.probation().is_some_and(|on| matches!(on.phase, Phase::Sick { .. })));
+        let report = stage.told().into_iter().find_map(|what| match what {
+            What::Failed(report) => Some(report),
+            _ => None,
+        });
+        let report = report.expect("it is told");
+        assert_eq!(report.upgrade.as_ref(), Some(&stage.report.id.to_string()));
+        let on = stage.probation().expect("it is on probation");
+        assert_eq!((on.now.panics, on.ways.as_slice()), (1, &[WayBack::Replay, WayBack::Restore][..]), "{on:?}");
+        assert_eq!(stage.actor.info().restarts, 0, "restarted it would have lost its state");
+        if finalised {
+            // Somebody decides: it goes on, and what it panicked on is its supervisor's affair.
+            let finalise = stage.house.system.finalise(&stage.report.id, &[], "me");
+            stage.house.block_on(finalise).expect("it is on probation");
+            until("its supervisor restarts it", || stage.actor.info().restarts == 1);
+            assert_eq!(seen(&stage.house, &stage.actor).version, 2);
+            continue;
+        }
+        // Or: back to where it was at the commit, and the message is the version before's.
+        let reports = stage.roll_back(Some(WayBack::Restore)).expect("it begins");
+        assert!(reports[0].ok(), "{}", reports[0]);
+        let seen = seen(&stage.house, &stage.actor);
+        assert_eq!((seen.version, seen.log.len()), (1, 30));
+        assert_eq!(notes_with(&stage.house, &stage.actor, "did well"), ["1: did well"]);
+    }
 }
 
 fn f38_a_version_that_hangs_is_taken_back_while_its_turn_hangs_and_that_message_is_handled() {

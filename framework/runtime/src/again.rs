@@ -5,6 +5,7 @@
 
 use crate::ActorRef;
 use crate::cell::extras::Ended;
+use crate::cell::protocol::Lost;
 use crate::cell::{Cell, Instance};
 use crate::config::RestartState;
 use crate::error::{PauseRefused, StepError};
@@ -114,7 +115,7 @@ impl Cell {
             Begin::Declared => again.make_again(),
             Begin::State | Begin::Args => again.make_anew(&*code),
         })?;
-        let Some((asked, record)) = self.protocol.lose(look) else {
+        let Some(Lost { holder: asked, open: record }) = self.protocol.lose(look) else {
             self.shared.executor.dropper.drop(self, Instance::new(made, provider));
             return Err(returned());
         };

@@ -85,6 +85,8 @@ pub struct RecordSeen {
     pub bytes: usize,
     /// Why nothing is, if that is so.
     pub no_replay: Option<NoReplay>,
+    /// The state since the commit is gone, with what was in it before: the actor began from its start arguments.
+    pub anew: bool,
 }
 
 impl ActorRef {

@@ -114,17 +114,19 @@ impl Cell {
             let Some(instance) = activation.instance() else { return After::Next };
             let Some(ended_ns) = instance.lies.as_ref().map(|lies| lies.ended_ns) else { return After::Next };
             let (mut draws_max, mut over) = (None, None);
-            let is_its = |record: &Box<Record>| record.is_of(number);
-            let next = activation.proceed(is_its, |record, next| {
-                let Some(there) = record else { return };
-                // Before anybody can give it up: whoever does that finds the word of what lies open.
-                next.iter().for_each(|next| watch.turn(next.index));
-                if there.keep_packed(ended_ns) && next.is_some_and(|next| there.pack(next, open)) {
-                    draws_max = there.draws_max();
-                } else {
-                    over = record.take();
-                }
-            });
+            let next = activation.proceed(
+                |record| record.is_of(number),
+                |record, next| {
+                    let Some(there) = record else { return };
+                    // Before anybody can give it up: whoever does that finds the word of what lies open.
+                    next.iter().for_each(|next| watch.turn(next.index));
+                    if there.keep_packed(ended_ns) && next.is_some_and(|next| there.pack(next, open)) {
+                        draws_max = there.draws_max();
+                    } else {
+                        over = record.take();
+                    }
+                },
+            );
             let next = match next {
                 Ok(next) => next,
                 Err(Taken) => return After::GivenUp,

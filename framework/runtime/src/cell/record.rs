@@ -99,6 +99,8 @@ pub(crate) struct Outside {
     messages: AtomicUsize,
     bytes: AtomicUsize,
     no_replay: Mutex<Option<NoReplay>>,
+    /// The actor began from its start arguments since.
+    anew: AtomicBool,
     /// Nobody wants it any more.
     over: AtomicBool,
     /// A turn that takes longer is a slow one.
@@ -146,13 +148,19 @@ impl Outside {
         self.over.store(true, Relaxed);
     }
 
+    /// Another instance takes the place of the one that was recorded: whether without its state.
+    pub(crate) fn replaced(&self, anew: bool) {
+        self.refuse(NoReplay::Restarted);
+        self.anew.fetch_or(anew, Relaxed);
+    }
+
     pub(crate) fn is_over(&self) -> bool {
         self.over.load(Relaxed)
     }
 
     pub(crate) fn seen(&self) -> RecordSeen {
         let (messages, bytes) = (self.messages.load(Relaxed), self.bytes.load(Relaxed));
-        RecordSeen { messages, bytes, no_replay: self.refusal() }
+        RecordSeen { messages, bytes, no_replay: self.refusal(), anew: self.anew.load(Relaxed) }
     }
 
     /// The first reason stands.
@@ -189,6 +197,7 @@ impl Record {
             messages: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
             no_replay: Mutex::new(no_replay),
+            anew: AtomicBool::new(false),
             over: AtomicBool::new(false),
             slow_over,
         };

@@ -75,7 +75,7 @@ impl Cell {
     pub(crate) fn revive(self: &Arc<Self>, behaviour: Box<dyn Behaviour>, anew: bool) {
         let provider = self.provider();
         self.extras().ended = None;
-        self.lose_record();
+        self.lose_record(anew);
         let mut instance = Instance::new(behaviour, Arc::clone(&provider));
         instance.record = Record::anew(self);
         let mut over = Conversations::default();

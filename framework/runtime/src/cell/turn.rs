@@ -375,7 +375,7 @@ impl Cell {
         }
         if let Some(instance) = instance {
             if instance.record.is_some() {
-                self.lose_record();
+                self.lose_record(false);
             }
             self.discard(instance);
         }

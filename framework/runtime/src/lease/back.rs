@@ -7,7 +7,6 @@ use crate::cell::affairs::Mending;
 use crate::cell::record::Crash;
 use crate::cell::{Cell, Instance, System};
 use crate::ports::{Provider, Why};
-use crate::probation::NoReplay;
 use crate::rollback::{Recorded, Replayed};
 use std::fmt;
 use std::sync::Arc;
@@ -154,10 +153,10 @@ impl Cell {
         }
     }
 
-    /// The record, if there was one, is of no use any more.
-    pub(crate) fn lose_record(&self) {
+    /// The record, if there was one, is of no use any more: of an actor that begins `anew`, or keeps its state.
+    pub(crate) fn lose_record(&self, anew: bool) {
         if let Some(outside) = self.existing_extras().and_then(|extras| extras.recording.clone()) {
-            outside.refuse(NoReplay::Restarted);
+            outside.replaced(anew);
         }
     }
 }

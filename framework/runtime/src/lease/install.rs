@@ -64,7 +64,7 @@ impl Quiesced {
             cell.extras().snapshot = Some(Arc::new(snapshot));
         }
         if !renewed {
-            cell.lose_record();
+            cell.lose_record(install.anew);
         } else if outside.is_some() || cell.existing_extras().is_some_and(|extras| extras.recording.is_some()) {
             cell.extras().recording = outside;
         }

@@ -16,7 +16,7 @@ mod sync;
 
 use cell::lane::Weigh;
 use cell::protocol::{
-    Activation, Again, Beside, LeaseId, Limits, NotPaused, Parts, Protocol, Refused, Room, Taken, Work,
+    Activation, Again, Beside, LeaseId, Limits, Lost, NotPaused, Parts, Protocol, Refused, Room, Taken, Work,
 };
 use explore::{Explorer, look_by, saw};
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -112,8 +112,8 @@ enum Turns {
     Fail,
     /// Those lie open, and from the first on somebody tries to go on without the one that does.
     Hang,
-    /// After that of the first sender's first message the instance is looked at aside, with something open, and somebody
-    /// goes on with another in its place.
+    /// After that of the first sender's first message the instance is looked at aside, with something open, and
+    /// somebody goes on with another in its place.
     Aside,
     /// They are taken elsewhere, as many at a time as wait, and no thread has them meanwhile.
     Away,
@@ -219,16 +219,8 @@ impl World {
             if let Work::User(sent) = work {
                 let first = instance.code == 1 && (sent.sender, sent.number) == (0, 0);
                 if instance.code == 1 && self.turns == Turns::Hang {
-                    let recorded = instance.state.clone();
-                    instance.state.seen.push(sent);
-                    if !lies {
-                        assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
-                        self.cell.open(Open { recorded, sent, activation: activation.number() });
-                        lies = true;
-                    }
-                    if first {
-                        self.give_up();
-                    }
+                    self.lies_open(&mut activation, sent, &mut lies);
+                    first.then(|| self.give_up());
                     continue;
                 }
                 let fails = first && self.turns == Turns::Fail;
@@ -256,6 +248,19 @@ impl World {
         }
         saw(activation.again() == Again::Schedule);
         self.schedule(activation.again());
+    }
+
+    /// The turn lies open from here on, over its end.
+    fn lies_open(&self, activation: &mut Activation<'_, Model>, sent: Sent, lies: &mut bool) {
+        let number = activation.number();
+        let instance = activation.instance().expect("an activation under way has the instance");
+        let recorded = instance.state.clone();
+        instance.state.seen.push(sent);
+        if !*lies {
+            assert!(self.turning.swap(false, Ordering::SeqCst), "two turns at once");
+            self.cell.open(Open { recorded, sent, activation: number });
+            *lies = true;
+        }
     }
 
     /// Looks at the instance aside, with something open, as for a copy of its state. Everybody does that: whoever comes
@@ -290,7 +295,7 @@ impl World {
         let world = Arc::clone(self);
         let run = move || {
             let Some(look) = world.cell.looks_aside() else { return saw("nobody looks") };
-            let Some((asked, open)) = world.cell.lose(look) else { return saw("the look is over") };
+            let Some(Lost { holder: asked, open }) = world.cell.lose(look) else { return saw("the look is over") };
             saw(asked);
             let recorded = open.map_or(State { schema: 1, seen: Vec::new() }, |open| open.recorded);
             saw(&recorded.seen);

@@ -81,6 +81,11 @@ pub(super) fn block(on: &OnProbation) -> String {
             grouped(watch.keep_bytes as u64)
         ),
     });
+    if on.anew {
+        text.push_str(
+            "  its state is gone, it began from its start arguments: restore has what was there at the commit\n",
+        );
+    }
     let ways: Vec<String> = on
         .ways
         .iter()

@@ -24,8 +24,8 @@ pub(super) fn lost(threads: usize) -> String {
     let (threads, are) =
         if threads == 1 { ("1 thread".to_owned(), "is") } else { (format!("{threads} threads"), "are") };
     format!(
-        "{threads} {are} in code that has not returned and that nobody waits for any more\n    hint: others have taken over; \
-         what hangs ends when it returns, or with the host\n"
+        "{threads} {are} in code that has not returned and that nobody waits for any more\n    hint: others have taken \
+         over; what hangs ends when it returns, or with the host\n"
     )
 }
 

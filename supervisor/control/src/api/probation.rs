@@ -147,6 +147,18 @@ pub struct Finalised {
     pub version: Version,
     /// Whether new actors of the kind get it: not before all of the upgrade is final.
     pub default: bool,
+    /// Of those who failed their probation until then: who, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedProbation>,
+}
+
+/// One that failed its probation, and was made final all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct FailedProbation {
+    /// Which.
+    pub actor: Addr,
+    /// Why.
+    pub why: String,
 }
 
 /// Takes an upgrade's actors back while they are on probation.

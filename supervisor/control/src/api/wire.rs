@@ -18,7 +18,8 @@ use teneral_upgrade::{
 
 pub use super::modules::{MemberView, ModuleOutput, ModuleView, OutputPart};
 pub use super::probation::{
-    Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView, RollBack, WatchChoices,
+    FailedProbation, Finalise, Finalised, HeldView, PROBATION_TIME, ProbationChoice, ProbationEnd, ProbationView,
+    RollBack, WatchChoices,
 };
 pub use super::route::{
     EndRoute, Rerouted, RouteChange, RouteExplained, RouteFigures, RouteHistory, RouteMatch, RouteRange, RouteRule,

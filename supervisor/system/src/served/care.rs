@@ -2,6 +2,7 @@
 
 use super::asked::Asked;
 use super::routes::{Answer, OPERATOR, look, seen};
+use super::unwell;
 use crate::System;
 use crate::natives::unless_own;
 use axum::extract::State;
@@ -93,11 +94,14 @@ pub(super) async fn restart(State(system): State<System>, Asked(body): Asked<Res
     };
     let restarted = look(&system, move |_| Ok(actor.restart(begin))).await?;
     restarted.map_err(|fault| {
-        let hint = match begin {
-            Begin::Args | Begin::Declared => {
+        let hung = unwell::hung(&system).into_iter().find(|hung| hung.actor == body.actor);
+        let hint = match (begin, hung) {
+            // What hangs in a message comes to no restart, whatever it is to begin from.
+            (_, Some(hung)) => hung.hint,
+            (Begin::Args | Begin::Declared, None) => {
                 "mend what the cause says; teneral actor show says what the actor does now".to_owned()
             }
-            Begin::State => format!(
+            (Begin::State, None) => format!(
                 "mend what the cause says; to give the state up: teneral actor restart {} --state init",
                 body.actor
             ),

@@ -190,6 +190,7 @@ const EVENTS: [(&str, &str); 3] = [
     wire::Down,
     wire::EndRoute,
     wire::Finalise,
+    wire::FailedProbation,
     wire::Finalised,
     wire::HasStopped,
     wire::Health,

@@ -13,9 +13,11 @@ use semver::Version;
 use std::collections::{BTreeMap, BTreeSet};
 use teneral_contract::Addr;
 use teneral_control::api::ApiError;
-use teneral_control::api::wire::{DOWN_NAMED_MAX, Finalise, Finalised, ProbationEnd, ProbationView, RollBack};
+use teneral_control::api::wire::{
+    DOWN_NAMED_MAX, FailedProbation, Finalise, Finalised, ProbationEnd, ProbationView, RollBack,
+};
 use teneral_store::{Entry, Move, ProbationOver, Term, UpgradeId};
-use teneral_upgrade::{BackError, Failure, OnProbation, Owed, Report, TakenBack, UpgradeError, moved_by};
+use teneral_upgrade::{BackError, Failure, OnProbation, Owed, Phase, Report, TakenBack, UpgradeError, moved_by};
 
 pub(super) fn routes() -> Router<System> {
     Router::new()
@@ -162,7 +164,14 @@ async fn finalise(
     Asked(body): Asked<Finalise>,
 ) -> Result<(Extension<Note>, Json<Finalised>), ApiError> {
     let id = known(&system, &id).await?;
+    let on = system.on_probation();
     let actors = system.finalise(&id, &body.actors, &said(&who, &body.reason)).await?;
+    let why = |on: OnProbation| match on.phase {
+        Phase::Sick { why } => Some(FailedProbation { actor: on.actor, why }),
+        Phase::Held { failure } => Some(FailedProbation { actor: on.actor, why: failure.cause }),
+        Phase::Watching | Phase::RollingBack { .. } => None,
+    };
+    let failed: Vec<_> = on.into_iter().filter(|on| actors.contains(&on.actor)).filter_map(why).collect();
     let of = id.clone();
     let done = look(&system, move |system| {
         let journal = system.journal(&of)?;
@@ -172,7 +181,7 @@ async fn finalise(
         let moved = moved.map_err(UpgradeError::Back)?;
         let kind = moved.addr.kind().to_owned();
         let default = system.default_version(&kind)?.as_ref() == Some(&moved.to);
-        Ok(Finalised { id: of, actors, kind, version: moved.to.clone(), default })
+        Ok(Finalised { id: of, actors, kind, version: moved.to.clone(), default, failed })
     });
     let done = done.await?;
     Ok((Note::about(about(&id, &done.actors)), Json(done)))

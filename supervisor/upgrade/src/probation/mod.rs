@@ -80,6 +80,10 @@ pub struct OnProbation {
     /// Why the work cannot be done anew, if that is so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub no_replay: Option<String>,
+    /// Its state is gone: it began from its start arguments since the commit. No way but `restore` brings back what was
+    /// in it before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub anew: bool,
     /// Why it cannot be made final now, if that is so: its version is in quarantine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
@@ -269,8 +273,8 @@ impl Probations {
         (old, before): (&Arc<dyn Provider>, &Figures),
     ) -> Recording {
         // A wreck has no state to write for the version before, and one that began anew would write another: it waits,
-        // with the instance before, for whoever decides, where nothing may be done without asking, too.
-        let decides = watch.rollback != Rollback::Never;
+        // with the instance before, for whoever decides, where nothing may be done without asking, too. Restarted, it
+        // would lose its state, and in the end the instance before with it, when its supervisor gives it up.
         let (this, addr, id) = (Arc::clone(self), moved.addr.clone(), upgrade.clone());
         let on_crash = move |crashed| drop(this.signals.send(Signal::Crashed(addr, id, crashed)));
         Recording {
@@ -280,7 +284,7 @@ impl Probations {
             old: Arc::clone(old),
             no_replay: no_replay(old.manifest().deterministic, old.is_elsewhere()),
             slow_over: watch.slow_over(before),
-            on_crash: if decides { Some(Box::new(on_crash)) } else { None },
+            on_crash: Some(Box::new(on_crash)),
         }
     }
 
@@ -456,11 +460,12 @@ impl Entry {
             kept_messages: seen.as_ref().map_or(0, |seen| seen.messages),
             kept_bytes: seen.as_ref().map_or(0, |seen| seen.bytes),
             automatic: match self.phase {
-                Phase::Watching | Phase::RollingBack { .. } => self.watch.rollback.of(&ways, self.down),
+                Phase::Watching | Phase::RollingBack { .. } => self.watch.rollback.of(&self.keeping(&ways), self.down),
                 Phase::Sick { .. } | Phase::Held { .. } => None,
             },
             ways,
             quarantined: self.quarantined(),
+            anew: self.is_anew(),
             no_replay: seen.and_then(|seen| seen.no_replay).map(|why| why.to_string()),
             phase: match &self.going {
                 Some(Going { why, .. }) => Phase::RollingBack { why: why.clone() },

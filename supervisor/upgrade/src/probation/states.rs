@@ -53,6 +53,18 @@ impl Entry {
         code.digest() == self.moved.to.digest && !code.manifest().blocking && self.actor.hangs() == Some(code.digest())
     }
 
+    /// Whether it lost its state since the commit.
+    pub(super) fn is_anew(&self) -> bool {
+        self.actor.recorded().is_some_and(|seen| seen.anew)
+    }
+
+    /// Those of these ways that are taken without being asked for by name. A step down of a state that is gone would
+    /// write down that there is nothing, in the place of all that was there at the commit.
+    pub(super) fn keeping(&self, ways: &[WayBack]) -> Vec<WayBack> {
+        let anew = self.is_anew();
+        ways.iter().copied().filter(|way| *way != WayBack::Downgrade || !anew).collect()
+    }
+
     /// The ways back that there are at this moment.
     pub(super) fn ways(&self) -> Vec<WayBack> {
         let replays = self.actor.recorded().is_some_and(|seen| seen.no_replay.is_none());

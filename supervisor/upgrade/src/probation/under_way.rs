@@ -287,7 +287,9 @@ impl Entry {
     /// the commit must be asked for: `None`.
     fn way(&self, asked: Option<WayBack>) -> Result<Option<WayBack>, UpgradeError> {
         let ways = self.ways();
-        let Some(way) = asked else { return Ok(ways.into_iter().find(|way| *way != WayBack::Restore)) };
+        let Some(way) = asked else {
+            return Ok(self.keeping(&ways).into_iter().find(|way| *way != WayBack::Restore));
+        };
         if ways.contains(&way) {
             return Ok(Some(way));
         }

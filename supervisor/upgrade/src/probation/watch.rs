@@ -70,8 +70,8 @@ impl Entry {
         self.actor.is_stopped() || self.actor.info().generation.0 != self.generation
     }
 
-    /// Whether it may pass, all else being well: whether the turn that it was in when its time was over has returned. One
-    /// that is not said to hang by the time that it would be is a long turn of a kind that blocks.
+    /// Whether it may pass, all else being well: whether the turn that it was in when its time was over has returned.
+    /// One that is not said to hang by the time that it would be is a long turn of a kind that blocks.
     fn has_returned(&mut self, now: Moment, hang_after: Duration) -> bool {
         let turns = self.actor.figures().turns();
         let (since, then) = *self.passes.get_or_insert((now, turns));
@@ -97,7 +97,7 @@ type SickOf = (Events, Addr, String, Version, String);
 impl Entry {
     /// The way by which what fails so is taken back by itself; or all that an operator is to be told of it.
     fn by_itself(&self, why: String) -> Result<(WayBack, String), String> {
-        let Some(way) = self.watch.rollback.of(&self.ways(), self.down) else { return Err(why) };
+        let Some(way) = self.watch.rollback.of(&self.keeping(&self.ways()), self.down) else { return Err(why) };
         let lost = self.lost_on(way, self.pathless());
         if lost.is_empty() {
             return Ok((way, why));

@@ -11,7 +11,7 @@ use std::sync::{Arc, Barrier};
 use std::time::Duration;
 use teneral_contract::{Addr, Manifest};
 use teneral_runtime::ports::{Fault, FaultKind};
-use teneral_runtime::{EventStream, Seen as Event, Status, What};
+use teneral_runtime::{Begin, EventStream, Seen as Event, Status, What};
 use teneral_store::{Entry, Store};
 use teneral_upgrade::report::Now;
 use teneral_upgrade::*;
@@ -447,6 +447,45 @@ fn f38_a_version_whose_turn_hangs_as_its_time_ends_does_not_pass() {
         turn.open();
         serves(&house, "a", &version, 5);
     }
+}
+
+#[test]
+fn f38_who_panics_where_nothing_takes_it_back_waits_with_its_work_for_whoever_decides() {
+    // What waits is handled on both ways; what came since the commit on one.
+    for (way, count) in [(WayBack::Replay, 15), (WayBack::Restore, 10)] {
+        let (house, report) = on_probation(&["a"], by_word());
+        let actor = house.actor("a");
+        house.script("2.0.0").on(At::Handle, |_| Err(Fault::new(FaultKind::Panic, "each time")));
+        (0..5).for_each(|_| tell(&actor, "Add"));
+        serves(&house, "a", "2.0.0", 10);
+        tell(&actor, "Hang");
+        (0..5).for_each(|_| tell(&actor, "Add"));
+        until("it is said to be sick", || matches!(stands(&house, "a").phase, Phase::Sick { .. }));
+        assert_eq!((actor.info().restarts, actor.is_stopped()), (0, false), "its supervisor has not heard of it");
+        let on = stands(&house, "a");
+        assert_eq!((on.automatic, on.ways), (None, vec![WayBack::Replay, WayBack::Restore]));
+        let reports = roll_back(&house, &report, Some(way), &[]).expect("it begins");
+        assert!(reports[0].ok(), "{reports:?}");
+        serves(&house, "a", "1.0.0", count);
+    }
+}
+
+#[test]
+fn f38_who_began_anew_on_probation_is_not_taken_back_with_nothing() {
+    let (house, report) = on_probation(&["a"], by_word());
+    let actor = house.actor("a");
+    actor.restart(Begin::Args).expect("it begins again");
+    serves(&house, "a", "2.0.0", 0);
+    let on = stands(&house, "a");
+    assert_eq!((on.anew, on.automatic, on.ways), (true, None, vec![WayBack::Downgrade, WayBack::Restore]));
+    // The best way was the step down: of the state that it began with.
+    let refused = roll_back(&house, &report, None, &[]).expect_err("it would give up all of its work");
+    assert_eq!(refused.code(), "UPG-NO-WAY-BACK");
+    let order = format!("teneral upgrade rollback {} counter/a --by restore", report.id);
+    assert!(refused.hint().contains(&order), "{}", refused.hint());
+    let reports = roll_back(&house, &report, Some(WayBack::Restore), &[]).expect("it begins");
+    assert!(reports[0].ok(), "{reports:?}");
+    serves(&house, "a", "1.0.0", 5);
 }
 
 #[test]

@@ -36,7 +36,7 @@ mod pause;
 
 pub(crate) use activation::{Activation, Taken};
 use activation::{Batch, Parked};
-pub(crate) use pause::{Beside, End, IfLent, LeaseId, NotPaused, Paused, Revoked};
+pub(crate) use pause::{Beside, End, IfLent, LeaseId, Lost, NotPaused, Paused, Revoked};
 
 use super::lane::{Lane, Weigh};
 use super::waiters::{Ticket, Waiters, wake_all};

@@ -60,6 +60,14 @@ pub(crate) struct Beside<U> {
 /// A pause that was granted at the end of an activation: its name, who had asked for another, and what the caller owes.
 pub(crate) type Paused<H> = (LeaseId, Option<H>, Again);
 
+/// What is left of an instance that is gone on without.
+pub(crate) struct Lost<P: Parts> {
+    /// Who asked for a pause.
+    pub(crate) holder: Option<P::Holder>,
+    /// What lay open.
+    pub(crate) open: Option<P::Open>,
+}
+
 /// What a commit replaced.
 pub(crate) struct Replaced<P: Parts> {
     /// The instance that served.
@@ -278,7 +286,7 @@ impl<P: Parts> Protocol<P> {
     /// Goes on without the instance that an activation looks at aside, if it is that look ([`Self::looks_aside`]): the
     /// cell is suspended, and what waits stays. Gives out who asked for a pause, and what lies open. `None`: that look
     /// is over.
-    pub(crate) fn lose(&self, look: u64) -> Option<(Option<P::Holder>, Option<P::Open>)> {
+    pub(crate) fn lose(&self, look: u64) -> Option<Lost<P>> {
         let mut state = self.state.lock();
         if state.life != Life::Live || state.aside.take_if(|aside| *aside == look).is_none() {
             return None;
@@ -291,7 +299,7 @@ impl<P: Parts> Protocol<P> {
         self.note(&state);
         drop(state);
         self.ended.notify_all();
-        Some((holder, open))
+        Some(Lost { holder, open })
     }
 
     /// Puts a new instance into a suspended cell and goes on with the turn `first`. Hands out the messages that `keep`

@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::process::ExitCode;
 use std::time::Instant;
 use teneral::api::client::part;
-use teneral::api::wire::{Finalise as Final, Finalised, ProbationView, RollBack, UpgradeView};
+use teneral::api::wire::{FailedProbation, Finalise as Final, Finalised, ProbationView, RollBack, UpgradeView};
 use teneral::upgrade::{Outcome, PathlessPolicy};
 use teneral::{Addr, OnProbation, Report, WayBack};
 
@@ -76,13 +76,17 @@ pub(super) fn finalise(Finalise { id, actors, why, host }: &Finalise) -> Result<
     let path = format!("/v1/upgrades/{}/finalise", part(id));
     let body = Final { actors: actors.clone(), reason: why.reason.clone() };
     let done: Finalised = host.because(why).call(async |client| client.post(&path, &body).await)?;
-    host.print(&done, |Finalised { id, actors, kind, version, default }| {
+    host.print(&done, |Finalised { id, actors, kind, version, default, failed }| {
+        let warning = |FailedProbation { actor, why }: &FailedProbation| {
+            format!("warning: {actor} failed its probation: {why}\n")
+        };
+        let warnings: String = failed.iter().map(warning).collect();
         let names: Vec<&str> = actors.iter().map(Addr::path).collect();
         let then = match default {
             true => format!("new actors of {kind} get {version}"),
             false => format!("new actors of {kind} get {version} when all of {id} is final"),
         };
-        format!("final on {version}: {}; {then}\n", names.join(", "))
+        format!("{warnings}final on {version}: {}; {then}\n", names.join(", "))
     })
 }
 
