@@ -12,17 +12,17 @@ pub struct ModuleView {
     pub kind: String,
     /// In which version.
     pub version: Version,
-    /// Where its actors run: `process`.
+    /// Where its actors run: `process`, or `remote`.
     pub place: String,
     /// Of a kind that is spread over several processes, which of them, from 1.
     #[serde(default)]
     pub slot: Option<usize>,
-    /// Its process, while there is one.
+    /// Its process, while there is one: on its own machine.
     pub pid: Option<i32>,
     /// Where that one listened when it was found.
     #[serde(default)]
     pub endpoint: Option<String>,
-    /// Where it is known from: `supervisor`, for a process that the host started.
+    /// Where it is known from: `supervisor`, for a process that the host started; `endpoints`, for one elsewhere.
     #[serde(default)]
     pub found: String,
     /// When the latest one was started.
@@ -33,7 +33,7 @@ pub struct ModuleView {
     pub actors: usize,
     /// What its process has in memory, in bytes, while there is one.
     pub memory_bytes: Option<u64>,
-    /// Why the latest one is gone, if it is.
+    /// Why the latest one is gone, or there is none.
     pub gone: Option<String>,
     /// The file that its processes write their output to. That of the one before is beside it, and ends in `.1`.
     pub output: String,
