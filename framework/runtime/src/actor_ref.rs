@@ -145,6 +145,7 @@ impl ActorRef {
             parent: cell.birth.options.parent.clone(),
             children,
             options: cell.birth.options.clone(),
+            checkpoint: cell.checkpoint_seen(),
         }
     }
 

@@ -8,6 +8,7 @@ mod stream;
 
 pub use stream::{EventStream, EventsError, Seen};
 
+use crate::checkpoint::Recovered;
 use crate::clock::Clock;
 use crate::config::Generation;
 use crate::dead_letters::DeadLetter;
@@ -61,6 +62,15 @@ pub enum What {
         generation: Generation,
         /// Restarts after failures, this one included.
         restarts: u64,
+    },
+    /// An actor whose process is gone has an instance that goes on from its checkpoint.
+    Recovered {
+        /// Which.
+        addr: Addr,
+        /// The code.
+        version: Version,
+        /// From what, and with what of what came since.
+        recovered: Recovered,
     },
     /// An actor has no instance until its supervisor has decided: it failed, or what hung has its state.
     Suspended {
@@ -359,6 +369,14 @@ fn log(what: &What) {
         What::Restarted { addr, version, generation, restarts } => {
             let (kind, generation) = (addr.kind(), generation.0);
             tracing::warn!(actor = %addr, kind, %version, generation, restarts, "restarted, as its restart_state says");
+        }
+        What::Recovered { addr, version, recovered } => {
+            let Recovered { replayed, not_replayed, why, took, .. } = recovered;
+            let (kind, why) = (addr.kind(), why.as_ref().map(ToString::to_string).unwrap_or_default());
+            tracing::warn!(
+                actor = %addr, kind, %version, replayed, not_replayed, why, took_us = took.as_micros(),
+                "its process is gone: it goes on from its checkpoint"
+            );
         }
         What::RestartFailed { addr, fault } => {
             tracing::error!(actor = %addr, kind = addr.kind(), %fault, "could not be restarted");

@@ -7,6 +7,7 @@ mod ask;
 mod block;
 pub mod bridge;
 mod cell;
+mod checkpoint;
 pub mod clock;
 pub mod config;
 pub mod dead_letters;
@@ -33,6 +34,7 @@ pub mod timer;
 
 pub use actor_ref::ActorRef;
 pub use again::Begin;
+pub use checkpoint::{CheckpointSeen, NotReplayed, Recovered};
 pub use clock::{Clock, ManualClock, Moment, SystemClock};
 pub use config::{
     ActorInfo, ActorOptions, Copied, Generation, Intensity, Parked, Place, Restart, RestartState, RuntimeConfig, Saved,

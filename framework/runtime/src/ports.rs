@@ -54,6 +54,12 @@ pub trait Provider: Send + Sync + fmt::Debug + 'static {
         false
     }
 
+    /// How the host keeps what an instance of it does, so that its process may end without it. `None`: it does not.
+    /// Only of instances that live elsewhere.
+    fn checkpoints(&self) -> Option<Checkpoints> {
+        None
+    }
+
     /// The author's version.
     fn version(&self) -> &Version {
         &self.manifest().version
@@ -66,6 +72,19 @@ pub trait Provider: Send + Sync + fmt::Debug + 'static {
     fn schema(&self) -> u32 {
         self.manifest().state.schema
     }
+}
+
+/// How much is kept of an instance in another process, besides its last checkpoint: a state that was saved between two
+/// messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoints {
+    /// After so many messages there is a checkpoint; at least 1.
+    pub messages_max: usize,
+    /// After so many bytes of messages, and of what was done with them, there is one as well.
+    pub bytes_max: usize,
+    /// Whether the messages since the last one are handled anew by the next process: equal messages have equal effects
+    /// then.
+    pub replays: bool,
 }
 
 /// One instance: an actor's state with its code. Never used by two threads at once; dropped when it is no longer

@@ -15,6 +15,11 @@ use teneral_contract::{Addr, Fingerprint, Tag};
 pub trait Remote: Send {
     /// An empty batch for it.
     fn batch(&mut self) -> Box<dyn Batch>;
+
+    /// Why it is gone, if that is known already: nobody need ask it anything.
+    fn gone(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Turns that an instance takes one after the other: those of one batch in their order, and batches in the order in

@@ -7,6 +7,8 @@
 mod away;
 #[path = "cells/bridge.rs"]
 mod bridge;
+#[path = "cells/checkpoints.rs"]
+mod checkpoints;
 #[path = "cells/crashing.rs"]
 mod crashing;
 #[path = "cells/ending.rs"]

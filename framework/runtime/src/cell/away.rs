@@ -4,6 +4,7 @@
 //! nobody else runs it. What was handed over stays in the cell, in its order, until its turn is back: whatever becomes
 //! of the process, no message is lost, and none is handled a second time once its effects are out.
 
+use super::checkpoint::{Drew, Noted};
 use super::effects::Buffer;
 use super::envelope::{Envelope, Kind, NO_INDEX};
 use super::extras::Ended;
@@ -24,6 +25,8 @@ pub(crate) struct Away {
     /// The first message, which the activation took; the others lie at the front of its batch. `None`: the batch is the
     /// first turn of the instance.
     first: Option<Envelope>,
+    /// Why it goes live, then.
+    why: Option<Why>,
     handed: Vec<Handed>,
     returned: Option<Returned>,
 }
@@ -43,17 +46,18 @@ impl Cell {
         envelope: Envelope,
     ) {
         let mut handed = vec![self.hand(&mut *batch, &envelope)];
+        let room = self.room_before_checkpoint();
         let alone = self.existing_extras().is_some_and(|extras| extras.suspects > 0);
         activation.upcoming(|others| {
             for other in others {
                 // Whether a timer still fires is known when the turn before it is over.
-                if alone || batch.is_full() || matches!(other.kind, Kind::Timer(_)) {
+                if alone || handed.len() >= room || batch.is_full() || matches!(other.kind, Kind::Timer(_)) {
                     break;
                 }
                 handed.push(self.hand(&mut *batch, other));
             }
         });
-        self.send_away(activation, batch, Away { first: Some(envelope), handed, returned: None });
+        self.send_away(activation, batch, Away { first: Some(envelope), why: None, handed, returned: None });
     }
 
     /// Has the instance take its first turn.
@@ -61,7 +65,7 @@ impl Cell {
         let given = self.given();
         batch.started(why, &self.first_call(), given);
         let handed = vec![Handed { waiting: None, given }];
-        self.send_away(activation, batch, Away { first: None, handed, returned: None });
+        self.send_away(activation, batch, Away { first: None, why: Some(why), handed, returned: None });
     }
 
     fn send_away(self: &Arc<Self>, activation: Activation<'_, Actor>, batch: Box<dyn Batch>, away: Away) {
@@ -110,7 +114,8 @@ impl Cell {
         away: Away,
         buffer: &mut Buffer<'_>,
     ) -> After {
-        let Away { mut first, handed, returned } = away;
+        let Away { mut first, why, handed, returned } = away;
+        let checkpointed = self.checkpointed();
         let Returned { turns, gone, begun } = returned.unwrap_or_default();
         let mut turns = turns.into_iter();
         let (starts, count) = (first.is_none(), handed.len());
@@ -124,12 +129,20 @@ impl Cell {
             // What it told itself since it began anew was in nobody's hands.
             let from = envelope.as_ref().and_then(|envelope| envelope.from.as_ref());
             let own = starts || from.is_some_and(|from| Arc::ptr_eq(from, self));
+            let drew = if turn.drawn.is_empty() { Drew::Nothing } else { Drew::Some };
+            let (waiting, given, took) = (handed.waiting, handed.given, turn.took);
+            let noted = |envelope| Noted { envelope, why, waiting, given, took, drew };
+            let note = |envelope, done: &_, buffer: &_| {
+                let kept = checkpointed.as_ref().map(|kept| self.note(kept, &noted(envelope), done, buffer));
+                kept.unwrap_or_default();
+            };
             let after = match envelope {
                 // The first turn, or a cell that was stopped meanwhile and gave out all that waited.
                 None if !starts => return After::Next,
                 None => {
                     buffer.begin(None);
                     let done = self.play(turn, &handed, buffer);
+                    note(None, &done, buffer);
                     self.first_turn_done(instance, done, buffer)
                 }
                 Some(envelope) => {
@@ -137,7 +150,8 @@ impl Cell {
                     buffer.draws_for(instance);
                     self.timed(instance, turn.took, buffer);
                     let done = self.play(turn, &handed, buffer);
-                    self.turn_done(instance, envelope, handed.waiting, done, buffer)
+                    note(Some(&envelope), &done, buffer);
+                    self.turn_done(instance, envelope, waiting, done, buffer)
                 }
             };
             if !own {
@@ -167,6 +181,7 @@ impl Cell {
             }
             return After::Next;
         }
+        self.lost_its_process();
         let Some(instance) = activation.instance() else { return After::Next };
         self.counts.panics.fetch_add(1, Relaxed);
         let seen = envelope.as_ref().map(|envelope| {
@@ -187,7 +202,8 @@ impl Cell {
     /// them one at a time, and one that it dies with again is not given to a third. None: it had begun none of them.
     fn died_with(&self, activation: &mut Activation<'_, Actor>, envelope: Envelope, count: usize, why: &str) {
         let mut extras = self.extras();
-        let alone = extras.suspects > 0 && count == 1;
+        // Planted: a message is given to one process after the other, whatever it does to them.
+        let alone = extras.suspects > 0 && count == 1 && !cfg!(feature = "bug-p33");
         extras.suspects = if alone { extras.suspects - 1 } else { extras.suspects.max(count) };
         drop(extras);
         if alone {

@@ -5,6 +5,7 @@
 
 use super::away::Away;
 use super::body::Body;
+use super::checkpoint::Checkpointed;
 use super::envelope::{Barred, Envelope, Kind, Reply};
 use super::outbox::Outbox;
 use super::protocol::{Refused, Room};
@@ -18,6 +19,7 @@ use crate::ports::{Provider, TimerId};
 use crate::runtime::Due;
 use crate::supervision::Exit;
 use crate::timer::TimerKey;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +47,8 @@ pub(crate) struct Extras {
     pub(crate) recording: Option<Arc<Outside>>,
     /// Turns that an instance in another process takes.
     pub(crate) away: Option<Box<Away>>,
+    /// What is kept of such an instance.
+    pub(crate) checkpointed: Option<Arc<Mutex<Checkpointed>>>,
     /// Messages that are handed over one at a time: a process died with them in its hands.
     pub(crate) suspects: usize,
     /// Turns of the latest batch that an instance in another process took: their effects are released at once.

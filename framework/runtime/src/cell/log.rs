@@ -9,7 +9,8 @@ use super::envelope::{Envelope, Kind, Reply};
 use super::lane::Weigh;
 use super::record::Said;
 use crate::clock::Moment;
-use crate::ports::{TimerId, Waiting};
+use crate::ports::{TimerId, Waiting, Why};
+use crate::remote::Given;
 use std::iter;
 use teneral_contract::{Addr, AskError, Tag};
 
@@ -65,6 +66,17 @@ pub(crate) struct More {
     /// The random numbers that it drew.
     pub(crate) drawn: Box<[u64]>,
     pub(crate) said: Vec<Said>,
+    /// What a turn in another process was given.
+    pub(crate) elsewhere: Option<Box<Elsewhere>>,
+}
+
+/// What a turn in another process was given, so that it can be taken there once more.
+pub(crate) struct Elsewhere {
+    pub(crate) given: Given,
+    /// Of a first turn.
+    pub(crate) why: Option<Why>,
+    /// It ended in an error, and nothing that it said happened.
+    pub(crate) failed: bool,
 }
 
 /// Why the turn happened.
@@ -113,6 +125,10 @@ impl<'a> Entry<'a> {
         Body::copy(self.body)
     }
 
+    pub(crate) const fn bytes(&self) -> &'a [u8] {
+        self.body
+    }
+
     pub(crate) const fn from(&self) -> Option<&'a Addr> {
         self.from
     }
@@ -135,6 +151,16 @@ impl<'a> Entry<'a> {
     /// What it said.
     pub(crate) fn said(&self) -> &'a [Said] {
         self.more().map_or(&[], |more| &more.said)
+    }
+
+    /// Who waited for its reply.
+    pub(crate) fn waiting(&self) -> Option<Waiting> {
+        self.more().and_then(|more| more.waiting)
+    }
+
+    /// What it was given elsewhere; `None`: nothing that it had any use for but its time.
+    pub(crate) fn elsewhere(&self) -> Option<&'a Elsewhere> {
+        self.more().and_then(|more| more.elsewhere.as_deref())
     }
 
     fn more(&self) -> Option<&'a More> {
@@ -341,7 +367,9 @@ fn packed(mut chunk: &[u8]) -> impl Iterator<Item = ([u8; HEAD_BYTES], &[u8])> {
 impl Whole {
     fn weight_bytes(&self) -> usize {
         let more = self.more.as_ref().map_or(0, |more| {
-            size_of::<More>() + more.said.len() * size_of::<Said>() + more.drawn.len() * size_of::<u64>()
+            let elsewhere = more.elsewhere.as_ref().map_or(0, |_| size_of::<Elsewhere>());
+            let (said, drawn) = (more.said.len() * size_of::<Said>(), more.drawn.len() * size_of::<u64>());
+            size_of::<More>() + said + drawn + elsewhere
         });
         size_of::<Self>() - size_of::<Envelope>() + self.envelope.weight_bytes() + more
     }

@@ -331,7 +331,7 @@ impl Record {
         }
         let more = (!plain).then(|| {
             let drawn = std::mem::take(&mut buffer.drawn).into_boxed_slice();
-            Box::new(More { started: false, at: buffer.at, waiting, letter, drawn, said })
+            Box::new(More { at: buffer.at, waiting, letter, drawn, said, ..More::default() })
         });
         self.keep_whole(cell, envelope, now_ns, more);
     }
@@ -438,7 +438,7 @@ impl Drop for Record {
 }
 
 /// What all of it is.
-fn said(cell: &Cell, effects: &[Effect]) -> Vec<Said> {
+pub(super) fn said(cell: &Cell, effects: &[Effect]) -> Vec<Said> {
     let what = |effect: &Effect| match effect {
         Effect::Tell { to, tag, named, .. } if *to == cell.addr => Said::Own { variant: tag.variant, number: *named },
         Effect::Tell { to, tag, named, .. } => Said::Tell { to: to.clone(), variant: tag.variant, number: *named },

@@ -25,7 +25,7 @@ impl Supervised for Handle {
     }
 
     fn rebuild(&self) -> Result<Box<dyn Behaviour>, Fault> {
-        self.0.make_again()
+        self.0.rebuild()
     }
 
     fn hangs(&self) {
@@ -34,7 +34,7 @@ impl Supervised for Handle {
     }
 
     fn revive(&self, instance: Box<dyn Behaviour>) {
-        self.0.revive(instance, self.0.restart_snapshot().is_none());
+        self.0.revive(instance, self.0.begins_from_nothing());
     }
 
     fn stop(&self, why: Ending) {
@@ -76,6 +76,7 @@ impl Cell {
         let provider = self.provider();
         self.extras().ended = None;
         self.lose_record(anew);
+        let recovered = self.keep_on(anew);
         let mut instance = Instance::new(behaviour, Arc::clone(&provider));
         instance.record = Record::anew(self);
         let mut over = Conversations::default();
@@ -93,6 +94,10 @@ impl Cell {
                 let restarts = self.counts.restarts.fetch_add(1, Relaxed) + 1;
                 let generation = self.protocol.look(|_, _, _, gate| gate.generation);
                 let (addr, version) = (self.addr.clone(), provider.version().clone());
+                if let Some(recovered) = recovered {
+                    let (addr, version) = (addr.clone(), version.clone());
+                    self.shared.events.emit(What::Recovered { addr, version, recovered });
+                }
                 self.shared.events.emit(What::Restarted { addr, version, generation, restarts });
                 self.owe(again);
             }
@@ -127,6 +132,7 @@ impl Cell {
         }
         self.answer_owed();
         self.abandon_outbox();
+        self.existing_extras().into_iter().for_each(|mut extras| extras.checkpointed = None);
         self.cancel(&self.take_conversations());
         wake_all(waiters);
         if let Some(lease) = holder {

@@ -60,6 +60,9 @@ impl Cell {
             let work = match work {
                 Work::System(System::Read(slot, bytes_max)) => {
                     watch.turn(SAVING);
+                    if let Some(instance) = activation.instance() {
+                        self.go_on_in_place(instance);
+                    }
                     match self.read_state(&mut activation, buffer.handled, (&slot, bytes_max)) {
                         After::Next => continue,
                         after => return self.ends(activation, after, &buffer),
@@ -75,6 +78,7 @@ impl Cell {
                         continue;
                     }
                     self.count(&buffer);
+                    self.checkpoint(instance, watch);
                     return self.hand_over(activation, batch, envelope);
                 }
                 (Work::System(System::Start(why)), Some(batch)) => {
@@ -404,8 +408,11 @@ impl Cell {
     }
 
     pub(super) fn tell_exit(&self, exit: Exit) {
-        if let Some(child) = self.child.get() {
-            self.shared.supervision().exited(*child, exit);
+        let (Some(child), supervision) = (self.child.get(), self.shared.supervision()) else { return };
+        if exit == Exit::Abnormal && self.goes_on_whole() {
+            supervision.gone(*child);
+        } else {
+            supervision.exited(*child, exit);
         }
     }
 }

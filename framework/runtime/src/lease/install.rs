@@ -2,13 +2,14 @@
 
 use super::{LeaseLost, LeaseStep, Quiesced, Resumed};
 use crate::cell::affairs::Mending;
+use crate::cell::checkpoint::Base;
 use crate::cell::envelope::{Barred, Envelope, Kind};
-use crate::cell::extras::Conversations;
+use crate::cell::extras::{Conversations, Snapshot};
 use crate::cell::mending::Retimed;
 use crate::cell::protocol::{Again, Beside};
 use crate::cell::record::{Crash, Record};
 use crate::cell::{Gate, Instance, System};
-use crate::config::Generation;
+use crate::config::{Generation, RestartState};
 use crate::dead_letters::DeadReason;
 use crate::ports::{Behaviour, Provider, Why};
 use std::sync::Arc;
@@ -31,6 +32,15 @@ impl Install {
     /// An instance that takes over everything as it is.
     pub(crate) const fn as_it_is(why: Why, generation: Generation) -> Self {
         Self { why, generation, anew: false, record: None, mending: None, ahead: None }
+    }
+
+    /// What the new instance was made of, if that was what was `saved` under the pause.
+    fn base(&self, saved: Option<Arc<Snapshot>>) -> Base {
+        match saved {
+            _ if self.anew => Base::Args,
+            Some(saved) if self.mending.is_none() => Base::State(saved),
+            _ => Base::Unknown,
+        }
     }
 }
 
@@ -60,8 +70,10 @@ impl Quiesced {
         let figures = if renewed { cell.figures_anew() } else { cell.figures() };
         let paused = self.lease.finish(&cell).map_or(Duration::ZERO, |since| cell.shared.clock.now().since(since));
         cell.set_blocking(&*provider);
-        if let Some(snapshot) = self.snapshot.take() {
-            cell.extras().snapshot = Some(Arc::new(snapshot));
+        let snapshot = self.snapshot.take().map(Arc::new);
+        cell.keep_from(&*provider, install.base(snapshot.clone()));
+        if let Some(snapshot) = snapshot.filter(|_| cell.birth.options.restart_state == RestartState::LastSnapshot) {
+            cell.extras().snapshot = Some(snapshot);
         }
         if !renewed {
             cell.lose_record(install.anew);

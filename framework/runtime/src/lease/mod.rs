@@ -320,7 +320,8 @@ impl Quiesced {
     /// [`StepError::Lost`] when the pause is over.
     pub fn save(&mut self, bytes_max: usize) -> Result<Vec<u8>, StepError> {
         self.lease.step(LeaseStep::Save);
-        let Ok(instance) = self.cell.protocol.lend(self.id) else { return Err(self.gone()) };
+        let Ok(mut instance) = self.cell.protocol.lend(self.id) else { return Err(self.gone()) };
+        self.cell.go_on_in_place(&mut instance);
         let saved = guarded(|| instance.behaviour.save(bytes_max));
         match self.cell.protocol.give_back(self.id, instance) {
             Ok(again) => self.cell.owe(again),
@@ -335,7 +336,7 @@ impl Quiesced {
         }
         self.lease.step(LeaseStep::Hold);
         let bytes = saved.map_err(StepError::Fault)?;
-        if self.cell.birth.options.restart_state == RestartState::LastSnapshot {
+        if self.cell.keeps_saved(&*self.provider) {
             self.snapshot = Some(Snapshot { schema: self.provider.schema(), bytes: bytes.clone() });
         }
         Ok(bytes)
@@ -373,7 +374,7 @@ impl Quiesced {
     /// Says which snapshot a restart with [`RestartState::LastSnapshot`] starts from after the commit, when it is not
     /// the one that [`Quiesced::save`] returned (a downgraded one).
     pub fn keep_snapshot(&mut self, schema: u32, bytes: Vec<u8>) {
-        if self.cell.birth.options.restart_state == RestartState::LastSnapshot {
+        if self.cell.keeps_saved(&*self.provider) {
             self.snapshot = Some(Snapshot { schema, bytes });
         }
     }

@@ -1,6 +1,7 @@
 //! How an actor comes to be: its name first, then its instance, then its place among the others.
 
 use super::Shared;
+use crate::cell::checkpoint::Base;
 use crate::cell::extras::Snapshot;
 use crate::cell::{Birth, Cell, supervised};
 use crate::config::{Generation, RestartState, Saved, Start, StartArgs};
@@ -51,8 +52,8 @@ impl Shared {
         let job = move || crate::ports::guarded(|| code.restore(schema, &state));
         let made = self.made_in_time(&start.provider, "restore did not return", job)?;
         let instance = made.map_err(StartError::Init)?;
-        let keeps = start.options.restart_state == RestartState::LastSnapshot;
-        let snapshot = keeps.then(|| Snapshot { schema, bytes: Arc::unwrap_or_clone(bytes) });
+        let keeps = start.options.restart_state == RestartState::LastSnapshot || start.provider.checkpoints().is_some();
+        let snapshot = keeps.then(|| Arc::new(Snapshot { schema, bytes: Arc::unwrap_or_clone(bytes) }));
         self.place(ChildId::ROOT, start, instance, (generation, Why::Restarted, snapshot))
     }
 
@@ -62,20 +63,21 @@ impl Shared {
         parent: ChildId,
         start: Start,
         instance: Box<dyn Behaviour>,
-        (generation, why, snapshot): (Generation, Why, Option<Snapshot>),
+        (generation, why, snapshot): (Generation, Why, Option<Arc<Snapshot>>),
     ) -> Result<Arc<Cell>, StartError> {
         let Start { addr, provider, args, options } = start;
         let spec = ChildSpec { restart: options.restart, intensity: options.intensity, strategy: Strategy::OneForOne };
         let version = provider.version().clone();
-        let instance = (instance, provider, (generation, why));
+        let (instance, code) = ((instance, Arc::clone(&provider), (generation, why)), provider);
         let cell = Arc::new(Cell::new(Arc::clone(self), addr.clone(), instance, Birth { args, options }));
         let handle = Arc::new(supervised::Handle(Arc::clone(&cell)));
         let child = self.supervision().adopt(parent, spec, handle).map_err(|_| match &cell.birth.options.parent {
             Some(parent) => StartError::NoParent(parent.clone()),
             None => StartError::ShuttingDown,
         })?;
-        if let Some(snapshot) = snapshot {
-            cell.extras().snapshot = Some(Arc::new(snapshot));
+        cell.keep_from(&*code, snapshot.clone().map_or(Base::Args, Base::State));
+        if let Some(snapshot) = snapshot.filter(|_| cell.birth.options.restart_state == RestartState::LastSnapshot) {
+            cell.extras().snapshot = Some(snapshot);
         }
         // Set once, here: nobody else has the cell yet.
         let _ = cell.child.set(child);

@@ -77,6 +77,9 @@ pub enum Event {
     /// An upgrade cost the child its instance: it is restarted whatever its spec says, its children stay, and no budget
     /// is charged.
     Replace(ChildId),
+    /// The process of the child's instance is gone, and the next instance goes on from where it was: it is restarted as
+    /// after a failure, within its budget, but its children stay.
+    Gone(ChildId),
     /// Somebody wants the child stopped for good.
     Stop(ChildId),
     /// A child told to stop has not, in its time: it is retired as it stands, and not restarted whatever was planned,
@@ -242,6 +245,10 @@ impl<C: Clone> Tree<C> {
                 }
                 // What was planned meanwhile wins.
                 _ => self.exited(id, &[Life::Running, Life::Stopping], Exit::Abnormal, at, actions),
+            },
+            Event::Gone(id) => match self.nodes.get_mut(&id).and_then(|node| node.goes_on(at)) {
+                Some(child) => actions.push(Action::Restart(id, child)),
+                None => self.exited(id, &[Life::Running, Life::Stopping], Exit::Abnormal, at, actions),
             },
             Event::Stop(id) => self.retire(id, Ending::Asked, at, actions),
             Event::Shutdown if self.root == Root::Open => {
@@ -411,6 +418,19 @@ impl<C: Clone> Tree<C> {
             parent.plan = Some(Plan::Escalate);
         }
         Some(node.parent)
+    }
+}
+
+impl<C: Clone> Node<C> {
+    /// It is restarted with its children where they are, at `at` and within its budget, which is charged. `None`: it is
+    /// not, and nothing has changed.
+    fn goes_on(&mut self, at: Moment) -> Option<C> {
+        let undecided = self.life == Life::Running && self.plan.is_none();
+        let goes_on = undecided && self.decide(Exit::Abnormal) == Plan::Restart && self.charge(at);
+        goes_on.then(|| {
+            self.life = Life::Restarting;
+            self.child.clone()
+        })
     }
 }
 

@@ -144,6 +144,23 @@ fn s6_restarts_made_by_an_upgrade_do_not_count() {
 }
 
 #[test]
+fn a_child_whose_process_is_gone_keeps_its_children_and_is_charged_like_any_failure() {
+    let mut world = World::new();
+    let child = world.adopt(ChildId::ROOT, Restart::Permanent, "child");
+    let below = world.adopt(child, Restart::Permanent, "below");
+    for _ in 0..3 {
+        assert_eq!(world.on(Event::Gone(child)), [Action::Restart(child, "child")]);
+        assert_eq!(world.on(Event::Gone(child)), [], "it is restarted already");
+        assert_eq!(world.on(Event::Restarted(child)), []);
+    }
+    let stop = |actions: Vec<Action<_>>| matches!(actions[..], [Action::Stop(id, ..)] if id == below);
+    assert!(stop(world.on(Event::Gone(child))), "beyond its budget it is given up, its children first");
+    let temporary = world.adopt(ChildId::ROOT, Restart::Temporary, "temporary");
+    let gone = world.on(Event::Gone(temporary));
+    assert_eq!(gone, [retire(temporary, "temporary", Restart::Temporary, Ending::Exited(Exit::Abnormal))]);
+}
+
+#[test]
 fn a_restart_that_fails_is_charged_like_any_failure_and_ends_within_the_budget() {
     let mut world = World::new();
     let child = world.adopt(ChildId::ROOT, Restart::Permanent, "child");

@@ -187,6 +187,12 @@ impl Supervision {
         self.shared.tell(Event::Exited(child, exit));
     }
 
+    /// The process of a cell's instance is gone, and the next instance goes on from where it was. Told once for each
+    /// instance, instead of [`Supervision::exited`].
+    pub fn gone(&self, child: ChildId) {
+        self.shared.tell(Event::Gone(child));
+    }
+
     /// An upgrade cost the cell its instance: it is revived, and nobody's budget is charged.
     pub fn replace(&self, child: ChildId) {
         self.shared.tell(Event::Replace(child));
@@ -282,7 +288,7 @@ impl Shared {
         let mut state = self.state.lock();
         let mut actions = Vec::new();
         state.tree.on(event, now, &mut actions);
-        if let Event::Exited(child, _) | Event::CutOff(child) = event
+        if let Event::Exited(child, _) | Event::Gone(child) | Event::CutOff(child) = event
             && let Some(key) = state.stops.remove(&child)
         {
             self.deadlines.cancel(key);

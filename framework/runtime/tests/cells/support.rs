@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 use teneral_contract::manifest::{BodyEntry, MessageEntry, StateEntry};
 use teneral_contract::{Addr, Contract, Fingerprint, Manifest, Request, Shape, Tag, Wire, codec};
 use teneral_runtime::ports::{
-    AskEffect, Behaviour, Body, Call, CallId, Cause, Digest, Effects, Fault, FaultKind, Json, JsonDone, Provider, Why,
+    AskEffect, Behaviour, Body, Call, CallId, Cause, Checkpoints, Digest, Effects, Fault, FaultKind, Json, JsonDone,
+    Provider, Why,
 };
 use teneral_runtime::{
     ActorOptions, ActorRef, Clock, Generation, LeaseRequest, Lost, ManualClock, PauseRefused, Providers, Quarantined,
@@ -169,6 +170,8 @@ pub(crate) struct Probe {
     save: Arc<Hook>,
     started: Arc<Started>,
     dropped: Arc<Dropped>,
+    /// How much of its state is kept here as well, where it lives elsewhere.
+    pub(crate) checkpoints: Option<Checkpoints>,
 }
 
 impl Probe {
@@ -183,6 +186,7 @@ impl Probe {
             save: Arc::new(|| Ok(())),
             started: Arc::new(|_, _| Ok(())),
             dropped: Arc::new(|| {}),
+            checkpoints: None,
         }
     }
 
@@ -309,6 +313,10 @@ impl Provider for Probe {
         digest[0] = self.manifest.state.schema as u8;
         digest[1] = self.manifest.kind.len() as u8;
         Digest(digest)
+    }
+
+    fn checkpoints(&self) -> Option<Checkpoints> {
+        self.checkpoints
     }
 
     fn create(&self, _: Body<'_>) -> Result<Box<dyn Behaviour>, Fault> {
