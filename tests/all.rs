@@ -10,6 +10,7 @@ mod authoring;
 mod canary;
 mod carts;
 mod certificates;
+mod checkpoints;
 mod configured;
 mod faults;
 mod guide;
@@ -54,6 +55,7 @@ fn main() {
         canary::tests(),
         carts::tests(),
         certificates::tests(),
+        checkpoints::tests(),
         configured::tests(),
         faults::tests(),
         ingress::tests(),

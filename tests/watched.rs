@@ -70,7 +70,7 @@ impl Watching {
 
     /// The next event of this name.
     #[track_caller]
-    fn next(&self, name: &str) -> Value {
+    pub(crate) fn next(&self, name: &str) -> Value {
         loop {
             let event = self.event();
             if event["event"] == name {

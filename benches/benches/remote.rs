@@ -10,7 +10,7 @@ use benches::{
 use clap::Parser;
 use ledger_api::Open;
 use std::process::{Child, Command, Stdio};
-use teneral::Place as Where;
+use teneral::{CheckpointPolicy, Place as Where};
 use tokio::runtime::Runtime;
 
 mod unary;
@@ -18,13 +18,17 @@ mod unary;
 const MESSAGES: u64 = 500_000;
 const CALLS: u64 = 50_000;
 
-/// The contenders of our own: the name, where turns are run from, and where the code is.
-const OURS: [(&str, Place, Where); 4] = [
-    ("teneral in process", Place::Pool, Where::InProcess),
-    ("teneral, a process of its own", Place::Pool, Where::Process),
-    ("teneral in process on ambient", Place::Ambient, Where::InProcess),
-    ("teneral, a process of its own, on ambient", Place::Ambient, Where::Process),
+/// The contenders of our own: the name, where turns are run from, where the code is, and when there are checkpoints.
+const OURS: [(&str, Place, Where, CheckpointPolicy); 6] = [
+    ("teneral in process", Place::Pool, Where::InProcess, CheckpointPolicy::standard()),
+    ("teneral, a process of its own", Place::Pool, Where::Process, CheckpointPolicy::standard()),
+    ("the same, a checkpoint every 100 messages", Place::Pool, Where::Process, OFTEN),
+    ("the same without checkpoints", Place::Pool, Where::Process, CheckpointPolicy::Never),
+    ("teneral in process on ambient", Place::Ambient, Where::InProcess, CheckpointPolicy::standard()),
+    ("teneral, a process of its own, on ambient", Place::Ambient, Where::Process, CheckpointPolicy::standard()),
 ];
+
+const OFTEN: CheckpointPolicy = CheckpointPolicy::Every { messages: 100, bytes: 1 << 20 };
 
 /// The tonic server, ended with the bench.
 struct Server(Child);
@@ -68,8 +72,11 @@ fn main() {
 /// Our contenders, and the systems that they live in.
 async fn ours() -> (Vec<House>, Vec<(&'static str, Ours)>) {
     let (mut houses, mut actors) = (Vec::new(), Vec::new());
-    for (peer, turns, code) in OURS {
-        let place = |options: &mut teneral::Options| options.places.extend([("ledger".to_owned(), code)]);
+    for (peer, turns, code, checkpoint) in OURS {
+        let place = |options: &mut teneral::Options| {
+            options.places.insert("ledger".to_owned(), code);
+            options.checkpoints.insert("ledger".to_owned(), checkpoint);
+        };
         let house = House::open_with(turns, place).await;
         actors.push((peer, house.loaded("a", Open::EMPTY).await));
         houses.push(house);

@@ -62,7 +62,7 @@ pub mod trusted;
 
 pub use defined::{CameBack, Defined, Stopped};
 pub use error::{CODES, SystemError};
-pub use modules::{Hosting, HostingError, ModuleInfo, ModuleLimits, Place, Remote, host};
+pub use modules::{CheckpointPolicy, Hosting, HostingError, ModuleInfo, ModuleLimits, Place, Remote, host};
 pub use moves::Wish;
 pub use name::{Target, ToAddr};
 pub use options::{Admission, AfterProduction, Launch, Options};

@@ -1,6 +1,6 @@
 //! Where a system lives and within which bounds; how one actor is started.
 
-use crate::modules::{ModuleLimits, Place, Remote};
+use crate::modules::{CheckpointPolicy, ModuleLimits, Place, Remote};
 use semver::Version;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,6 +45,9 @@ pub struct Options {
     pub spreads: BTreeMap<String, SpreadPolicy>,
     /// How hosts on other machines are reached, and which kinds have modules there.
     pub remote: Option<Remote>,
+    /// When checkpoints are taken of the actors of a kind in processes of their own; of one that is not here, as
+    /// [`CheckpointPolicy::standard`] says. Of kinds that are spread none are.
+    pub checkpoints: BTreeMap<String, CheckpointPolicy>,
     /// The bounds of the processes that serve modules.
     pub modules: ModuleLimits,
     /// Which kinds may use the host's HTTP client, files and clock.
@@ -89,6 +92,7 @@ impl Options {
             places: BTreeMap::new(),
             spreads: BTreeMap::new(),
             remote: None,
+            checkpoints: BTreeMap::new(),
             modules: ModuleLimits::standard(),
             grants,
             ca_file,

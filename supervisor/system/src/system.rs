@@ -80,7 +80,8 @@ impl System {
         let events = Source::new(config.epoch);
         let spread = (options.places, options.spreads, options.remote);
         let bounds = (options.modules, config.state_bytes_max);
-        let processes = Processes::new(spread, bounds, options.trial_program.clone(), absolute.join("modules"));
+        let (checkpoints, program) = (options.checkpoints, options.trial_program.clone());
+        let processes = Processes::new(spread, checkpoints, bounds, program, absolute.join("modules"));
         let library = Arc::new(Library::new(Arc::clone(&store), profile, (gate, loader), processes));
         let clock = SystemClock::new();
         let runtime = Runtime::new(config, spawn, clock.clone(), library.clone());

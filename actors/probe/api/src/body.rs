@@ -262,6 +262,7 @@ impl Body {
             }
             Act::OnlyUnder { version: good, how } if version != good => match how.split_once(' ') {
                 Some(("hang", file)) => trap::wait_for(file),
+                _ if how == "abort" => std::process::abort(),
                 _ if how == "panic" => panic!("{version} panics, as told"),
                 _ if how == "slow" => trap::dawdle(),
                 _ => fail!("{version} fails, as told"),

@@ -107,7 +107,8 @@ pub enum Act {
     Pay,
     /// Leaves it to another probe to answer whoever waits since [`Later`].
     Delegate(Addr),
-    /// Does well under one version, and under every other what a trap does: `fail`, `panic`, `slow`, or `hang FILE`.
+    /// Does well under one version, and under every other what a trap does: `fail`, `panic`, `abort`, `slow`, or
+    /// `hang FILE`.
     OnlyUnder {
         /// The major version that does well.
         version: u32,

@@ -1,20 +1,24 @@
-//! `[kinds.KIND]`: where the actors of a kind run, and over how many processes.
+//! `[kinds.KIND]`: where the actors of a kind run, over how many processes, and what is kept of them there.
 
 use super::file::{Item, Node, Table};
 use super::problems::Problems;
+use super::value::{Given, Slot};
 use super::{Origin, Row};
 use std::collections::{BTreeMap, BTreeSet};
-use teneral::Place;
 use teneral::balance::{Strategy, WEIGHT_MAX};
 use teneral::discover::Endpoint;
 use teneral::spread::SpreadPolicy;
 use teneral::upgrade::nearest::hint;
+use teneral::{CheckpointPolicy, Place};
 
 /// Most processes of one version of a kind.
 const INSTANCES_MAX: i64 = 64;
 
 /// Most hosts of a kind.
 const ENDPOINTS_MAX: usize = 64;
+/// Most that is kept of one actor besides its checkpoint: messages, and bytes of them.
+const CHECKPOINT_MESSAGES_MAX: u64 = 1 << 20;
+const CHECKPOINT_BYTES_MAX: u64 = 1 << 30;
 
 /// How members are chosen, as it is written.
 const BALANCES: [(&str, Strategy); 4] = [
@@ -30,6 +34,7 @@ pub(super) struct Kinds {
     pub(super) places: BTreeMap<String, Place>,
     pub(super) spreads: BTreeMap<String, SpreadPolicy>,
     pub(super) endpoints: BTreeMap<String, Vec<Endpoint>>,
+    pub(super) checkpoints: BTreeMap<String, CheckpointPolicy>,
     pub(super) rows: Vec<Row>,
 }
 
@@ -61,6 +66,9 @@ impl Kinds {
         // Each of them is of no use without several processes, and a slip where there are none.
         let more: Vec<(&str, Item)> =
             ["balance", "weights", "idempotent"].into_iter().filter_map(|key| Some((key, table.take(key)?))).collect();
+        if let Some(item) = table.take("checkpoint") {
+            self.checkpoint(kind, item, (place, instances.is_some()), problems);
+        }
         table.end(&[], problems);
         match (place, instances) {
             (Some(Place::Process | Place::Remote), Some((count, _))) => {
@@ -80,6 +88,44 @@ impl Kinds {
         if let Some(place) = place {
             self.places.insert(kind.to_owned(), place);
         }
+    }
+
+    /// How often a state is kept that the next process goes on from.
+    fn checkpoint(&mut self, kind: &str, item: Item, (place, spread): (Option<Place>, bool), problems: &mut Problems) {
+        let name = format!("kinds.{kind}.checkpoint");
+        if place != Some(Place::Process) {
+            return problems.at(&item.at, format!("{name} needs kinds.{kind}.place = \"process\""));
+        }
+        if spread {
+            return problems
+                .at(&item.at, format!("{name} is of no use with kinds.{kind}.instances: they keep nothing"));
+        }
+        let at = item.at.clone();
+        let policy = match item.node {
+            Node::Text(text) if text == "off" => CheckpointPolicy::Never,
+            Node::Table(table) => {
+                let Some(policy) = bounds(&name, table, problems) else { return };
+                policy
+            }
+            other => {
+                let found =
+                    if let Node::Text(text) = &other { format!("{text:?}") } else { other.type_name().to_owned() };
+                let wanted = "{ messages = 1000, bytes = \"1 MiB\" } or \"off\"";
+                return problems.at(&at, format!("{name} takes {wanted}, not {found}"));
+            }
+        };
+        let mut row = |key: String, value: String, unit| {
+            let origin = Origin::File(at.clone());
+            self.rows.push(Row { key, value, unit, from: origin.to_string(), source: origin.source() });
+        };
+        match policy {
+            CheckpointPolicy::Never => row(name, "off".to_owned(), "name"),
+            CheckpointPolicy::Every { messages, bytes } => {
+                row(format!("{name}.messages"), messages.to_string(), "messages");
+                row(format!("{name}.bytes"), bytes.to_string(), "bytes");
+            }
+        }
+        self.checkpoints.insert(kind.to_owned(), policy);
     }
 
     fn place(&mut self, kind: &str, item: &Item, problems: &mut Problems) -> Option<Place> {
@@ -161,6 +207,22 @@ impl Kinds {
         let origin = Origin::File(item.at.clone());
         self.rows.push(Row { key, value, unit, from: origin.to_string(), source: origin.source() });
     }
+}
+
+/// The bounds of a checkpoint; what is not said is as it is by itself.
+fn bounds(name: &str, mut table: Table, problems: &mut Problems) -> Option<CheckpointPolicy> {
+    let CheckpointPolicy::Every { mut messages, mut bytes } = CheckpointPolicy::standard() else { return None };
+    let mut set = |key: &'static str, slot: Slot<'_>, most: u64| {
+        let Some(item) = table.take(key) else { return true };
+        let set = slot.set(Given::InFile(&item), (1, most));
+        said(set.map_err(|why| format!("{name}.{key} {why}")), &item, problems).is_some()
+    };
+    let are_good = [
+        set("messages", Slot::Count(&mut messages), CHECKPOINT_MESSAGES_MAX),
+        set("bytes", Slot::Bytes(&mut bytes), CHECKPOINT_BYTES_MAX),
+    ];
+    table.end(&[], problems);
+    are_good.into_iter().all(|is_good| is_good).then_some(CheckpointPolicy::Every { messages, bytes })
 }
 
 /// What was found, or the problem that it is.

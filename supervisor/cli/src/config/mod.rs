@@ -219,6 +219,7 @@ fn read(flags: &Flags, heard: Heard) -> Result<Config, Failure> {
         let kinds = kinds::take(file, &mut problems);
         (serving.places, serving.spreads) = (kinds.places, kinds.spreads);
         serving.endpoints = kinds.endpoints;
+        serving.checkpoints = kinds.checkpoints;
         (serving.routes, routed) = routes::take(file, &mut problems);
         tables.extend(granted.into_iter().chain(kinds.rows).chain(routed));
     }

@@ -16,7 +16,7 @@ use teneral::spread::SpreadPolicy;
 use teneral::store::ARTIFACT_BYTES_MAX;
 use teneral::tls::{Identity, Pings};
 use teneral::trust::Profile;
-use teneral::{Grants, ModuleLimits, Options, Place, Remote, RuntimeConfig, UpgradeOptions};
+use teneral::{CheckpointPolicy, Grants, ModuleLimits, Options, Place, Remote, RuntimeConfig, UpgradeOptions};
 
 /// All that a host is told before it starts.
 #[derive(Debug)]
@@ -64,6 +64,8 @@ pub(crate) struct Serving {
     remote_cert: Option<PathBuf>,
     remote_key: Option<PathBuf>,
     pings: Pings,
+    /// What is kept of the actors of others of them.
+    pub(crate) checkpoints: BTreeMap<String, CheckpointPolicy>,
     modules: ModuleLimits,
     /// Every value with where it came from, for whoever asks the host.
     pub(crate) told: Vec<ConfigRow>,
@@ -99,6 +101,7 @@ impl Serving {
             remote_cert: None,
             remote_key: None,
             pings: Pings::standard(),
+            checkpoints: BTreeMap::new(),
             modules: ModuleLimits::standard(),
             told: Vec::new(),
             ca_file: None,
@@ -118,6 +121,7 @@ impl Serving {
         options.grants = self.grants.clone();
         options.places = self.places.clone();
         options.spreads = self.spreads.clone();
+        options.checkpoints = self.checkpoints.clone();
         options.modules = self.modules;
         options.remote =
             self.identity().map(|identity| Remote { identity, pings: self.pings, endpoints: self.endpoints.clone() });

@@ -14,7 +14,9 @@ use serde_json::{Value, json};
 use std::num::NonZeroU64;
 use std::process::ExitCode;
 use teneral::api::client::part;
-use teneral::api::wire::{self, ActorView, Down, HasStopped, Lost, Named, Pause, Restart, Say, Start, Stop};
+use teneral::api::wire::{
+    self, ActorView, Checkpoint, Down, HasStopped, Lost, Named, Pause, Restart, Say, Start, Stop,
+};
 use teneral::api::{ApiError, Client, Watch};
 use teneral::{Addr, OnProbation};
 
@@ -290,6 +292,7 @@ fn described(view: &ActorView) -> String {
         ("handled", view.handled.to_string()),
         ("failed", format!("{} turns, {} panics", view.failed, view.panics)),
         ("restarts", view.restarts.to_string()),
+        ("checkpoint", or_dash(view.checkpoint.as_ref().map(checkpoint))),
         ("parent", or_dash(view.parent.as_ref())),
         ("children", if children.is_empty() { "-".to_owned() } else { children.join(", ") }),
     ];
@@ -298,6 +301,20 @@ fn described(view: &ActorView) -> String {
         rows.splice(2..2, [("code", code), ("cause", cause), ("hint", hint)]);
     }
     columns(&rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect::<Vec<_>>())
+}
+
+/// What an actor goes on from when its process is gone.
+fn checkpoint(seen: &Checkpoint) -> String {
+    let Checkpoint { at, state_bytes, messages, kept_bytes, not_replayed } = seen;
+    let state = match state_bytes {
+        Some(bytes) => format!("{bytes} bytes, of {at}"),
+        None => "its start arguments".to_owned(),
+    };
+    let since = match not_replayed {
+        None => format!("{messages} messages since, {kept_bytes} bytes"),
+        Some(why) => format!("{messages} messages since, which would be lost: {why}"),
+    };
+    format!("{state}; {since}")
 }
 
 fn start(StartOptions { actor, args, version, why, host }: StartOptions) -> Result<ExitCode, Failure> {

@@ -2,6 +2,7 @@
 
 use super::json::distinct;
 use super::wire::no_fields;
+use jiff::Timestamp;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -64,6 +65,25 @@ pub struct ActorView {
     pub parent: Option<Addr>,
     /// The actors that it started.
     pub children: Vec<Addr>,
+    /// What it goes on from when its process is gone; none for an actor in the host, or where none is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
+}
+
+/// An actor's last checkpoint: a state that was saved between two messages.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Checkpoint {
+    /// When it was taken.
+    pub at: Timestamp,
+    /// The bytes of its state; none: it is the actor's start arguments.
+    pub state_bytes: Option<usize>,
+    /// Messages since.
+    pub messages: usize,
+    /// What is kept of them, in bytes.
+    pub kept_bytes: usize,
+    /// Why the messages since would not be in its state, if they would not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_replayed: Option<String>,
 }
 
 /// An actor with a turn that does not return.

@@ -57,6 +57,9 @@ pub enum Happened {
     Suspended { actor: Addr, version: Version, why: String },
     /// An actor has a new instance of the same version.
     Restarted { actor: Addr, version: Version, generation: u64, restarts: u64 },
+    /// An actor whose process is gone goes on from its last checkpoint: how many messages since were handled anew, and
+    /// how many are not in its state and why.
+    Recovered { actor: Addr, version: Version, replayed: usize, not_replayed: usize, why: String, took_us: u64 },
     /// A new instance could not be made.
     RestartFailed { actor: Addr, why: String },
     /// An actor failed more often than it may: it is stopped for good.
@@ -171,6 +174,7 @@ impl Happened {
             | Self::Panicked { actor, .. }
             | Self::Suspended { actor, .. }
             | Self::Restarted { actor, .. }
+            | Self::Recovered { actor, .. }
             | Self::RestartFailed { actor, .. }
             | Self::GaveUp { actor, .. }
             | Self::Hung { actor, .. }
@@ -257,6 +261,13 @@ impl fmt::Display for Happened {
             }
             Self::Suspended { why, .. } => write!(f, "suspended: {why}"),
             Self::Restarted { version, restarts, .. } => write!(f, "restarted on {version}, restart {restarts}"),
+            Self::Recovered { version, replayed, not_replayed, why, took_us, .. } => {
+                write!(f, "goes on from its checkpoint on {version}: {replayed} messages since were handled anew")?;
+                if *not_replayed > 0 {
+                    write!(f, ", {not_replayed} are not in its state ({why})")?;
+                }
+                write!(f, ", in {took_us} us")
+            }
             Self::RestartFailed { why, .. } => write!(f, "could not be restarted: {why}"),
             Self::GaveUp { restarts_max, period_ms, .. } => {
                 write!(f, "stopped for good: more than {restarts_max} restarts in {period_ms} ms")

@@ -1,7 +1,7 @@
 //! What is said on the control socket, by both sides. Fields that a side does not know are an error, not a guess.
 
 pub use super::actors::{
-    ActorView, BeginFrom, Checked, Down, HasStopped, Hung, Lost, Pause, Restart, Say, Start, Stop,
+    ActorView, BeginFrom, Checked, Checkpoint, Down, HasStopped, Hung, Lost, Pause, Restart, Say, Start, Stop,
 };
 use jiff::Timestamp;
 use semver::Version;

@@ -94,6 +94,10 @@ impl Remote for Instance {
     fn batch(&mut self) -> Box<dyn Batch> {
         Box::new(Turns::new(self))
     }
+
+    fn gone(&self) -> Option<String> {
+        self.process.gone()
+    }
 }
 
 impl Drop for Instance {

@@ -1,8 +1,9 @@
 //! A module: the process that serves it now, and the next one when that is gone.
 //!
-//! To the runtime it is code like any other. An actor whose process died is begun anew by its supervisor, as after a
-//! panic; that asks for an instance, and if there is no process, one is started then. What dies again and again is
-//! started more and more slowly; that it ends at all is up to the supervisors and their intensities.
+//! To the runtime it is code like any other. An actor whose process died is given another instance by its supervisor,
+//! of its last checkpoint or as after a panic; that asks for an instance, and if there is no process, one is started
+//! then. What dies again and again is started more and more slowly; that it ends at all is up to the supervisors and
+//! their intensities.
 
 use super::{Launch, ModuleError, Process, Start};
 use parking_lot::Mutex;
@@ -11,7 +12,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 use std::{fmt, io, thread};
 use teneral_contract::{Contract, Digest, Manifest};
-use teneral_runtime::ports::{Behaviour, Body, Fault, FaultKind, Json, JsonDone, Provider};
+use teneral_runtime::ports::{Behaviour, Body, Checkpoints, Fault, FaultKind, Json, JsonDone, Provider};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -122,6 +123,7 @@ pub struct Module {
     digest: Digest,
     modules: Arc<Modules>,
     launcher: Box<dyn Launcher>,
+    checkpoints: Option<Checkpoints>,
     now: Mutex<Now>,
     /// The latest look, for whoever looks while a process is being started.
     latest: Mutex<ModuleSeen>,
@@ -182,7 +184,15 @@ impl Module {
     #[must_use]
     pub fn new(manifest: Manifest, digest: Digest, modules: Arc<Modules>, launcher: Box<dyn Launcher>) -> Self {
         let contract = Arc::new(Contract::new(&manifest));
-        Self { manifest, contract, digest, modules, launcher, now: Mutex::default(), latest: Mutex::default() }
+        let (now, latest) = (Mutex::default(), Mutex::default());
+        Self { manifest, contract, digest, modules, launcher, checkpoints: None, now, latest }
+    }
+
+    /// The same, whose actors go on from their last checkpoint when a process of its is gone.
+    #[must_use]
+    pub const fn kept(mut self, checkpoints: Option<Checkpoints>) -> Self {
+        self.checkpoints = checkpoints;
+        self
     }
 
     /// The process that serves it: the one that does, or another.
@@ -272,6 +282,10 @@ impl Provider for Module {
 
     fn is_elsewhere(&self) -> bool {
         true
+    }
+
+    fn checkpoints(&self) -> Option<Checkpoints> {
+        self.checkpoints
     }
 
     fn create(&self, args: Body<'_>) -> Result<Box<dyn Behaviour>, Fault> {

@@ -3,7 +3,7 @@
 use super::Happened;
 use std::time::Duration;
 use teneral_control::api::event::ACTORS_NAMED_MAX;
-use teneral_runtime::{CrashReport, DeadLetter, What};
+use teneral_runtime::{CrashReport, DeadLetter, Recovered, What};
 use teneral_store::UpgradeId;
 
 /// Longest reason that is told, in characters; the journal has all of it.
@@ -47,6 +47,11 @@ pub(super) fn translate(what: &What) -> Seen {
         What::Suspended { addr: actor, version, why } => Happened::Suspended { actor, version, why },
         What::Restarted { addr: actor, version, generation, restarts } => {
             Happened::Restarted { actor, version, generation: generation.0, restarts }
+        }
+        What::Recovered { addr: actor, version, recovered } => {
+            let Recovered { replayed, not_replayed, why, took, .. } = recovered;
+            let (why, took_us) = (why.map(|why| why.to_string()).unwrap_or_default(), micros(took));
+            Happened::Recovered { actor, version, replayed, not_replayed, why, took_us }
         }
         What::RestartFailed { addr: actor, fault } => Happened::RestartFailed { actor, why: fault.to_string() },
         What::GaveUp { addr: actor, restarts_max, period } => {

@@ -30,7 +30,7 @@ use teneral_control::api::wire::{ModuleOutput, OutputPart};
 use teneral_loader::{Policy, Release, Verified};
 use teneral_remote::client::{Launch, Launcher, Limits, Module, ModuleError, ModuleSeen, Modules, Serves, Start};
 use teneral_remote::spread::{Addresses, Front, Host, SpreadPolicy};
-use teneral_runtime::ports::Provider;
+use teneral_runtime::ports::{Checkpoints, Provider};
 use teneral_upgrade::{Refused, TrialBounds, TrialProgram, Tried, Untried, chain};
 
 /// Of what a process wrote before it failed to start, so much is read: the end.
@@ -99,6 +99,29 @@ impl ModuleLimits {
     }
 }
 
+/// When a checkpoint is taken of an actor in a process of its own: a state that it goes on from, with what came since,
+/// when its process is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckpointPolicy {
+    /// After so many messages, or so many bytes of them and of what was done with them, whichever is first.
+    Every {
+        /// Messages; at least 1.
+        messages: usize,
+        /// Bytes.
+        bytes: usize,
+    },
+    /// Never: its actors begin as `restart_state` says.
+    Never,
+}
+
+impl CheckpointPolicy {
+    /// 1,000 messages, 1 MiB.
+    #[must_use]
+    pub const fn standard() -> Self {
+        Self::Every { messages: 1000, bytes: 1 << 20 }
+    }
+}
+
 /// A module, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModuleInfo {
@@ -138,6 +161,7 @@ pub(crate) struct Processes {
     spreads: BTreeMap<String, Arc<SpreadPolicy>>,
     /// Hosts on other machines.
     remote: Option<Remote>,
+    checkpoints: BTreeMap<String, CheckpointPolicy>,
     limits: ModuleLimits,
     state_bytes_max: usize,
     program: TrialProgram,
@@ -158,6 +182,7 @@ pub(crate) struct Processes {
 impl Processes {
     pub(crate) fn new(
         (places, spreads, remote): (BTreeMap<String, Place>, BTreeMap<String, SpreadPolicy>, Option<Remote>),
+        checkpoints: BTreeMap<String, CheckpointPolicy>,
         (limits, state_bytes_max): (ModuleLimits, usize),
         program: TrialProgram,
         dir: PathBuf,
@@ -166,6 +191,7 @@ impl Processes {
             places,
             spreads: spreads.into_iter().map(|(kind, policy)| (kind, Arc::new(policy))).collect(),
             remote,
+            checkpoints,
             limits,
             state_bytes_max,
             program,
@@ -189,11 +215,19 @@ impl Processes {
         if self.place(kind) == Place::Remote { Place::Remote } else { Place::Process }
     }
 
-    /// A manifest as it is where its kind runs: work is not done anew in a process of its own, where a turn that is
-    /// taken a second time would number its calls and timers differently, and what is not offered is not promised.
+    /// A manifest as it is where its kind runs: a version before does no work anew in a process of its own, where it
+    /// would number its calls and timers differently, and what is not offered is not promised. (The same version in its
+    /// next process is given the numbers that it had.)
     pub(crate) fn placed(&self, mut manifest: Manifest) -> Manifest {
         manifest.deterministic &= self.place(&manifest.kind) == Place::InProcess && manifest.program.is_none();
         manifest
+    }
+
+    /// How much is kept of actors of that kind, as the author declared it.
+    fn checkpoints(&self, declared: &Manifest) -> Option<Checkpoints> {
+        let policy = self.checkpoints.get(&declared.kind).copied().unwrap_or(CheckpointPolicy::standard());
+        let CheckpointPolicy::Every { messages, bytes } = policy else { return None };
+        Some(Checkpoints { messages_max: messages, bytes_max: bytes, replays: declared.deterministic })
     }
 
     fn refused(&self, error: &ModuleError, output: Option<&Path>) -> Refused {

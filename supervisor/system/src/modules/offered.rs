@@ -115,7 +115,7 @@ pub async fn host(
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
     made.map_err(|source| HostingError::Path { path: dir.clone(), source })?;
     let nothing = (BTreeMap::new(), BTreeMap::new(), None);
-    let processes = Processes::new(nothing, (modules, 0), program, dir);
+    let processes = Processes::new(nothing, BTreeMap::new(), (modules, 0), program, dir);
     let shelf = Arc::new(Files { paths: artifacts, processes, policy: gate, known: Mutex::default() });
     let unheard = |source| HostingError::Listen { listen: listen.clone(), source };
     let listener = TcpListener::bind(&listen).await.map_err(unheard)?;

@@ -91,7 +91,9 @@ impl Processes {
                 Some(module) => module,
                 None => {
                     let launcher = self.launcher(verified, policy, (*slot, output.clone()))?;
-                    Arc::new(Module::new(manifest.clone(), digest, self.modules().map_err(io)?, launcher))
+                    let module = Module::new(manifest.clone(), digest, self.modules().map_err(io)?, launcher);
+                    // A member keeps nothing that its next process could go on from.
+                    Arc::new(module.kept(if slot.is_none() { self.checkpoints(verified.manifest()) } else { None }))
                 }
             };
             modules.push((*slot, module, output));

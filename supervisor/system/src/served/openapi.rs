@@ -179,6 +179,7 @@ const EVENTS: [(&str, &str); 3] = [
     event::Gap,
     wire::AcceptMarks,
     wire::ActorView,
+    wire::Checkpoint,
     wire::Apply,
     wire::ArtifactDetail,
     wire::ArtifactView,

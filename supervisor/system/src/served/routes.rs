@@ -13,6 +13,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router, body};
+use jiff::Timestamp;
 use semver::Version;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,10 +21,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use teneral_contract::Addr;
 use teneral_control::api::wire::{
-    ActorView, Down, HasStopped, KindView, Lost, OLDER_HEADER, Say, SetDefault, Start, Stop, TIMEOUT_MS,
+    ActorView, Checkpoint, Down, HasStopped, KindView, Lost, OLDER_HEADER, Say, SetDefault, Start, Stop, TIMEOUT_MS,
 };
 use teneral_control::api::{ApiError, BODY_BYTES_MAX};
-use teneral_runtime::{ActorOptions, ActorRef, Status};
+use teneral_runtime::{ActorOptions, ActorRef, CheckpointSeen, Status};
 use teneral_store::{Definition, Release};
 use teneral_upgrade::OnProbation;
 use tokio::sync::Semaphore;
@@ -265,7 +266,14 @@ fn view(actor: &ActorRef, definition: Option<&Definition>, probation: Option<OnP
         restarts: info.restarts,
         parent: info.parent,
         children: info.children,
+        checkpoint: info.checkpoint.map(checkpoint),
     }
+}
+
+fn checkpoint(seen: CheckpointSeen) -> Checkpoint {
+    let CheckpointSeen { wall_ns, state_bytes, messages, kept_bytes, not_replayed } = seen;
+    let at = Timestamp::from_nanosecond(wall_ns.into()).unwrap_or(Timestamp::UNIX_EPOCH);
+    Checkpoint { at, state_bytes, messages, kept_bytes, not_replayed: not_replayed.map(|why| why.to_string()) }
 }
 
 /// A defined actor that does not run.
@@ -291,6 +299,7 @@ fn down(system: &System, definition: &Definition) -> ActorView {
         restarts: 0,
         parent: None,
         children: Vec::new(),
+        checkpoint: None,
     }
 }
 
