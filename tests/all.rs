@@ -21,6 +21,7 @@ mod laws;
 mod lifecycle;
 mod log_service;
 mod matrix;
+mod metrics;
 mod modules;
 mod native;
 mod openapi;
@@ -65,6 +66,7 @@ fn main() {
         lifecycle::tests(),
         log_service::tests(),
         matrix::tests(),
+        metrics::tests(),
         modules::tests(),
         native::tests(),
         openapi::tests(),

@@ -121,6 +121,27 @@ impl DeadReason {
     }
 }
 
+impl DeadKind {
+    /// In one word, as in a label of a metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NoActor => "no_actor",
+            Self::Stopped => "stopped",
+            Self::UnknownMessage => "unknown_message",
+            Self::UnknownShape => "unknown_shape",
+            Self::Decode => "decode",
+            Self::Panicked => "panicked",
+            Self::Undelivered => "undelivered",
+            Self::LateReply => "late_reply",
+            Self::StaleReply => "stale_reply",
+            Self::NotStarted => "not_started",
+            Self::Restarted => "restarted",
+            Self::RolledBack => "rolled_back",
+        }
+    }
+}
+
 /// A letter as its finder hands it in.
 #[derive(Debug, Clone)]
 pub struct Letter {

@@ -57,6 +57,19 @@ impl Figures {
         }
     }
 
+    /// Each number as it is, or as it was before where that was more.
+    #[must_use]
+    pub(crate) fn at_least(&self, before: Self) -> Self {
+        Self {
+            handled: self.handled.max(before.handled),
+            failed: self.failed.max(before.failed),
+            panics: self.panics.max(before.panics),
+            timed: self.timed.max(before.timed),
+            slow: self.slow.max(before.slow),
+            busy: self.busy.max(before.busy),
+        }
+    }
+
     /// What came after `earlier`.
     #[must_use]
     pub const fn since(&self, earlier: Self) -> Self {

@@ -31,6 +31,7 @@ mod speaking;
 pub mod supervision;
 mod sync;
 pub mod timer;
+mod totals;
 
 pub use actor_ref::ActorRef;
 pub use again::Begin;
@@ -53,3 +54,4 @@ pub use probation::{NoReplay, RecordSeen, Recording};
 pub use rollback::{HeldEffect, Recorded, ReplayError, Replayed, Tally};
 pub use runtime::{Providers, Quarantined, Runtime};
 pub use speaking::{Speaker, speaking};
+pub use totals::Total;

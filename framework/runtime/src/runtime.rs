@@ -18,6 +18,7 @@ use crate::spawn::makers::Makers;
 use crate::spawn::{Executor, watchdog};
 use crate::supervision::{ChildId, Ending, Supervision, Waits};
 use crate::timer::Timers;
+use crate::totals::{Total, Totals};
 use dashmap::DashMap;
 use parking_lot::Mutex;
 use semver::Version;
@@ -87,6 +88,7 @@ pub(crate) struct Shared {
     pub(crate) executor: Executor,
     pub(crate) events: Events,
     pub(crate) dead_letters: DeadLetters,
+    pub(crate) totals: Totals,
     /// Calls that are answered later, by number.
     pub(crate) calls: DashMap<u64, Owed>,
     /// Calls that were to be answered later and whose askers gave up: the latest few, by number.
@@ -151,6 +153,7 @@ impl Shared {
         let makers = Makers::new(MAKERS_IDLE);
         let shared = Arc::new(Self {
             executor: Executor::new(&config, spawn, Arc::clone(&makers)),
+            totals: Totals::default(),
             dead_letters: DeadLetters::new(config.dead_letters_max, events.clone(), Arc::clone(&clock)),
             events,
             calls: DashMap::new(),
@@ -368,6 +371,14 @@ impl Runtime {
     pub fn hung(&self) -> Vec<(ActorRef, Digest)> {
         let hung = self.shared().executor.watches.hung().into_iter();
         hung.map(|(cell, digest)| (ActorRef::new(cell), digest)).collect()
+    }
+
+    /// What turns came to, by kind and version, of all actors that there ever were: numbers that never fall. A look at
+    /// all actors.
+    #[must_use]
+    pub fn totals(&self) -> Vec<Total> {
+        let shared = self.shared();
+        shared.totals.look(&shared.cells())
     }
 
     /// Threads that run turns which were given up ([`ActorRef::give_turn_up`]): others have taken their places, at

@@ -1,4 +1,4 @@
-//! A service's own routes, beside the control socket: listened for where the configuration says.
+//! A service's own routes and the host's metrics, beside the control socket: listened for where the configuration says.
 
 use crate::config::Serving;
 use crate::failure::Failure;
@@ -7,48 +7,67 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::time::Duration;
 use teneral::System;
-use teneral::ingress::{HttpListener, Router};
+use teneral::ingress::{HttpListener, ListenError, Router};
 
 /// Descriptors that are left to libraries, the store and what actors open.
 const DESCRIPTORS_KEPT: usize = 256;
 
-/// Where a service is asked, if anywhere.
-pub(crate) struct Listening(Option<(HttpListener, Router)>);
+/// Scrapers at a time; their descriptors are among those that are left to the rest.
+const SCRAPERS_MAX: usize = 16;
+
+/// What listens, and what it answers with.
+type Door = (HttpListener, Router);
+
+/// Where a service is asked, and where its host is looked at, if anywhere.
+pub(crate) struct Listening {
+    service: Option<Door>,
+    metrics: Option<Door>,
+}
 
 impl Listening {
-    /// Has the address. Nobody is answered yet, and whoever connects waits.
+    /// Has the addresses. Nobody is answered yet, and whoever connects waits.
     ///
     /// # Errors
-    /// [`Failure`]: it cannot be had.
+    /// [`Failure`]: one cannot be had.
     pub(crate) async fn begin(system: &System, serving: &Serving) -> Result<Self, Failure> {
         let descriptors = descriptors();
-        let Some(mut ingress) = serving.ingress() else { return Ok(Self(None)) };
+        let failed =
+            |error: ListenError| Failure::new(error.code(), &error, "this command serves nothing", error.hint());
+        let metrics = match serving.metrics_listen {
+            Some(address) => Some((HttpListener::bind(address, SCRAPERS_MAX).await.map_err(failed)?, system.metrics())),
+            None => None,
+        };
+        let Some(mut ingress) = serving.ingress() else { return Ok(Self { service: None, metrics }) };
         let room = room(descriptors, serving.connections_max);
         if room < ingress.connections_max {
             let wanted = ingress.connections_max;
             tracing::warn!(room, wanted, descriptors, "http.connections_max is more than ulimit -Hn leaves");
             ingress.connections_max = room;
         }
-        let listening = system
-            .listen(ingress)
-            .await
-            .map_err(|error| Failure::new(error.code(), &error, "this command serves nothing", error.hint()))?;
-        Ok(Self(Some(listening)))
+        let service = Some(system.listen(ingress).await.map_err(failed)?);
+        Ok(Self { service, metrics })
     }
 
     /// Answers until the future is dropped.
     pub(crate) async fn serve(&self) -> Infallible {
-        let Some((listener, router)) = &self.0 else { return pending().await };
-        tracing::info!(address = %listener.address(), "listening");
-        listener.serve(router.clone()).await
+        tokio::join!(answers(&self.service, "listening"), answers(&self.metrics, "metrics are listening")).0
     }
 
     /// Lets nobody in any more, and waits at most so long until everybody has the answer that is owed.
     pub(crate) async fn close(self, timeout: Duration) {
-        if let Some((listener, _)) = self.0 {
-            listener.close(timeout).await;
-        }
+        let close = |door: Option<Door>| async move {
+            if let Some((listener, _)) = door {
+                listener.close(timeout).await;
+            }
+        };
+        tokio::join!(close(self.service), close(self.metrics));
     }
+}
+
+async fn answers(door: &Option<Door>, what: &str) -> Infallible {
+    let Some((listener, router)) = door else { return pending().await };
+    tracing::info!(address = %listener.address(), "{what}");
+    listener.serve(router.clone()).await
 }
 
 /// As many descriptors as this user may have; how many that is. The usual number is less than the usual connections.

@@ -14,11 +14,11 @@ use super::slot::Slot;
 use super::{Cell, Gate};
 use crate::clock::Moment;
 use crate::dead_letters::DeadReason;
-use crate::figures::Figures;
 use crate::ports::{Provider, TimerId};
 use crate::runtime::Due;
 use crate::supervision::Exit;
 use crate::timer::TimerKey;
+use crate::totals::Before;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub(crate) struct Extras {
     /// It did not stop in time.
     pub(crate) cut_off: bool,
     /// What the cell's turns came to before the version that serves.
-    pub(crate) before: Figures,
+    pub(crate) before: Before,
     /// What is seen of the record of the version that serves.
     pub(crate) recording: Option<Arc<Outside>>,
     /// Turns that an instance in another process takes.

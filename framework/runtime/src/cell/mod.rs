@@ -40,16 +40,19 @@ use crate::ports::{Behaviour, Provider, Why};
 use crate::runtime::Shared;
 use crate::speaking::Speaker;
 use crate::supervision::{ChildId, Ending};
+use crate::totals::Before;
 use envelope::{ENDING, Envelope, Kind, SAVING};
 use extras::Extras;
 use in_turn::Lies;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use protocol::{Again, Limits, Parts, Protocol};
 use record::{Outside, Record};
+use semver::Version;
 use slot::Slot;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{self, Relaxed};
 use std::sync::{Arc, OnceLock};
 use teneral_contract::{Addr, Contract, Tag};
 
@@ -234,15 +237,40 @@ impl Cell {
 
     /// What the turns of the version that serves came to.
     pub(crate) fn figures(&self) -> Figures {
-        let before = self.existing_extras().map(|extras| extras.before).unwrap_or_default();
+        let before = self.existing_extras().map(|extras| extras.before.figures).unwrap_or_default();
         self.counts.figures().since(before)
     }
 
+    /// The turns that are counted, and the restarts, with the version whose they are.
+    pub(crate) fn counted(&self) -> (Version, Figures, u64) {
+        // In this order: before another version serves it is noted whose turns are counted.
+        let serves = self.provider();
+        let before = self.existing_extras().map(|extras| extras.before.clone()).unwrap_or_default();
+        let version = before.counts_for.unwrap_or_else(|| serves.version().clone());
+        let restarts = self.counts.restarts.load(Relaxed).saturating_sub(before.restarts);
+        (version, self.counts.figures().since(before.figures), restarts)
+    }
+
+    /// Another version is about to serve: what is counted is still this one's.
+    pub(crate) fn counts_for(&self, version: &Version) {
+        self.extras().before.counts_for.get_or_insert_with(|| version.clone());
+    }
+
     /// Another version serves: its figures begin now. Those of the one before.
-    pub(crate) fn figures_anew(&self) -> Figures {
-        let all = self.counts.figures();
+    pub(crate) fn figures_anew(&self, version: &Version) -> Figures {
         self.counts.time_anew();
-        all.since(std::mem::replace(&mut self.extras().before, all))
+        // At rest: nobody counts meanwhile.
+        let (was, figures, restarts) = self.counted();
+        let (all, restarts_all) = (self.counts.figures(), self.counts.restarts.load(Relaxed));
+        self.extras().before = Before { figures: all, restarts: restarts_all, counts_for: Some(version.clone()) };
+        self.shared.totals.leaves(self.addr.kind(), was, figures, restarts);
+        figures
+    }
+
+    /// It is no more: its turns are counted with those of all who are gone.
+    pub(crate) fn leaves(&self) {
+        let (version, ..) = self.counted();
+        self.figures_anew(&version);
     }
 
     /// Who it is, for the log.

@@ -66,8 +66,11 @@ impl Quiesced {
         let cell = Arc::clone(&self.cell);
         let outside = install.record.as_ref().map(|record| Arc::clone(&record.outside));
         let (generation, renewed) = (install.generation, install.generation != self.generation);
+        if renewed {
+            cell.counts_for(self.provider().version());
+        }
         let Some(swapped) = self.swap((new, &provider), &mut install) else { return Err(self.lost()) };
-        let figures = if renewed { cell.figures_anew() } else { cell.figures() };
+        let figures = if renewed { cell.figures_anew(provider.version()) } else { cell.figures() };
         let paused = self.lease.finish(&cell).map_or(Duration::ZERO, |since| cell.shared.clock.now().since(since));
         cell.set_blocking(&*provider);
         let snapshot = self.snapshot.take().map(Arc::new);

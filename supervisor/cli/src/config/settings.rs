@@ -47,6 +47,8 @@ pub(crate) struct Serving {
     upgrade: UpgradeOptions,
     /// Where the service's own routes are listened for, if anywhere.
     pub(crate) http_listen: Option<SocketAddr>,
+    /// Where metrics are, if anywhere besides the control socket.
+    pub(crate) metrics_listen: Option<SocketAddr>,
     http_connections_max: usize,
     http_body_bytes_max: usize,
     /// Which request is which message.
@@ -90,6 +92,7 @@ impl Serving {
             connections_max: CONNECTIONS_MAX,
             upgrade: UpgradeOptions::new(),
             http_listen: None,
+            metrics_listen: None,
             http_connections_max: HTTP_CONNECTIONS_MAX,
             http_body_bytes_max: HTTP_BODY_BYTES_MAX,
             routes: Routes::none(),
@@ -239,6 +242,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         .within(1, 65_536),
     Setting::new("http.body_bytes_max", "bytes", |all| Slot::Bytes(&mut all.http_body_bytes_max))
         .within(1, MEMORY_BYTES),
+    Setting::new("metrics.listen", "address", |all| Slot::Address(&mut all.metrics_listen)),
     Setting::new("http_client.ca_file", "path", |all| Slot::File(&mut all.ca_file)),
     Setting::new("modules.memory_bytes_max", "bytes", |all| Slot::FileBytes(&mut all.modules.memory_bytes_max))
         .within(1 << 20, 1 << 50),

@@ -4,6 +4,7 @@
 //! * `phase`: whether the host takes orders
 //! * `care`: what an operator does when something is off
 //! * `upgrades`, `probations`, `rollouts`, `held`, `keys`, `letters`, `shelf`: those acts, and what the store holds
+//! * `metrics`: what happens, as numbers
 //! * `watched`: what happens, as a stream
 //! * `audited`: who asked for what, and what came of it
 //! * `openapi`: all of it as a document
@@ -17,6 +18,7 @@ mod held;
 mod keys;
 mod letters;
 mod marks;
+mod metrics;
 mod modules;
 mod openapi;
 mod phase;

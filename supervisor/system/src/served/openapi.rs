@@ -3,6 +3,7 @@
 //! A table and not an attribute at each handler, so that the whole of the API can be read in one place; that it has
 //! every path of the router and none else is tested, and so is that real answers are what it says.
 
+use super::metrics::CONTENT_TYPE;
 use super::routes::Json;
 use axum::Router;
 use axum::routing::get;
@@ -18,7 +19,7 @@ use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{ContentBuilder, InfoBuilder, OpenApi, Ref, RefOr, Required, ResponseBuilder, Schema};
 
 use Body::{Json as Of, Library, Nothing};
-use Said::{Anything, Events, Many, One};
+use Said::{Anything, Events, Many, Metrics, One};
 
 /// What a request carries.
 enum Body {
@@ -36,6 +37,8 @@ enum Said {
     /// JSON that the actor's own code wrote.
     Anything,
     Events,
+    /// Text for Prometheus.
+    Metrics,
 }
 
 /// One path of the API: method, path, what it is for, its query, what it takes and what it answers.
@@ -104,6 +107,7 @@ fn rows() -> Vec<Row> {
             One("ModuleOutput"),
         ),
         (GET, "/v1/audit", "Who had the host do what, newest first.", &AUDIT, Nothing, Many("AuditView")),
+        (GET, "/metrics", "What Prometheus reads: docs/metrics.md.", &[], Nothing, Metrics),
         (GET, "/v1/events", "What happens, until the host stops.", &EVENTS, Nothing, Events),
     ]
 }
@@ -325,6 +329,7 @@ fn operation((_, path, summary, query, body, said): Row) -> OperationBuilder {
             good.description("Done.").content("application/json", content(list))
         }
         Anything => good.description("Done.").content("application/json", ContentBuilder::new().build()),
+        Metrics => good.description("OpenMetrics.").content(CONTENT_TYPE, content(RefOr::T(text().build().into()))),
         Events => good
             .description(
                 "Server-sent events: `happened` with an Event and its id, `gap` with a Gap; comments keep it alive.",

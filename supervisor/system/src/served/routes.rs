@@ -3,7 +3,8 @@
 use super::asked::{Asked, signed, whole};
 use super::audited::{self, Note};
 use super::{
-    care, held, keys, letters, marks, modules, openapi, phase, probations, rollouts, shelf, unwell, upgrades, watched,
+    care, held, keys, letters, marks, metrics, modules, openapi, phase, probations, rollouts, shelf, unwell, upgrades,
+    watched,
 };
 use crate::fallen::{counted, suspended};
 use crate::{Admission, Launch, Stopped, System, SystemError, ToAddr};
@@ -75,6 +76,7 @@ pub(super) fn of(system: System) -> Router {
         .merge(keys::routes())
         .merge(letters::routes())
         .merge(marks::routes())
+        .merge(metrics::routes())
         .merge(modules::routes())
         .merge(probations::routes())
         .merge(rollouts::routes())
