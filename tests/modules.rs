@@ -254,7 +254,7 @@ fn a_place_that_there_is_not_is_refused_with_its_line() {
     let output = command.args(["serve"]).current_dir(desk.path()).env_remove("TENERAL_DIR").output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("teneral.toml:2:9: kinds.counter.place is none of in-process, process: "), "{said}");
+    assert!(said.contains("teneral.toml:2:9: kinds.counter.place is none of in-process, process, remote: "), "{said}");
     assert!(said.contains("did you mean process?"), "{said}");
     assert!(said.contains("teneral.toml:4:1: no key kinds.probe.plase: did you mean place?"), "{said}");
 }

@@ -24,7 +24,7 @@ pub(super) fn tests() -> Vec<Test> {
             test(f36_a_way_back_that_fails_leaves_the_actor_paused_with_all_it_has_until_somebody_decides),
             test(f36_an_upgrade_of_an_actor_on_probation_ends_it_and_one_during_its_way_back_is_refused),
             test(f38_a_version_that_follows_one_on_probation_is_watched_as_any_other),
-            test(s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_waits_for_whoever_decides_where_nothing_else_may),
+            test(s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_waits_for_whoever_decides),
             test(u44_a_version_that_passes_its_probation_is_what_new_actors_get),
         ]
     };
@@ -318,7 +318,7 @@ fn f38_a_version_that_follows_one_on_probation_is_watched_as_any_other() {
     assert_eq!(stage.actor.info().restarts, 0, "its supervisor never heard of it");
 }
 
-fn s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_waits_for_whoever_decides_where_nothing_else_may() {
+fn s19_a_crash_on_probation_is_put_down_to_the_upgrade_and_waits_for_whoever_decides() {
     for finalised in [false, true] {
         let mut stage = Stage::with(Watch { rollback: Rollback::Never, ..Watch::new(LONG) });
         let (actor, ask) = (stage.actor.clone(), Do { act: worse("panic") });

@@ -1,7 +1,7 @@
 //! What turns came to by kind and version, of all actors that there ever were in this life of the host.
 //!
-//! An actor's own figures begin anew with each version and are gone with it; whoever counts over time wants numbers that
-//! never fall, since a fall is taken for a restart of the host and what is left for new. So what an actor leaves behind
+//! An actor's own figures begin anew with each version and are gone with it; whoever counts over time wants numbers
+//! that never fall, since a fall is taken for a restart of the host and what is left for new. So what an actor leaves behind
 //! is added up where it leaves, and no number is ever shown lower than before.
 
 use crate::cell::Cell;
@@ -25,8 +25,8 @@ pub struct Total {
     pub actors: usize,
     /// Messages that wait for them now.
     pub queued_messages: usize,
-    /// What its turns came to so far. None of these numbers falls; turns of one that is stopped while they are under way
-    /// may be missing.
+    /// What its turns came to so far. None of these numbers falls; turns of one that is stopped while they are under
+    /// way may be missing.
     pub figures: Figures,
     /// Restarts after failures so far. It does not fall.
     pub restarts: u64,

@@ -279,7 +279,8 @@ fn p33_a_turn_that_was_well_and_kills_whoever_does_it_anew_is_put_aside() {
 #[test]
 fn where_the_code_says_something_else_the_actor_begins_with_its_checkpoint_and_that_is_said() {
     let said = AtomicUsize::new(0);
-    let differs: [fn(&mut Turn<'_>, usize) -> Result<(), teneral_runtime::ports::Fault>; 4] = [
+    type Differs = fn(&mut Turn<'_>, usize) -> Result<(), teneral_runtime::ports::Fault>;
+    let differs: [Differs; 4] = [
         |turn, time| if time == 0 { Ok(()) } else { turn.tell(&addr("x"), &Put { sender: 1, number: 1 }) },
         |turn, time| if time > 0 { Ok(()) } else { turn.after(GENEROUS, &Put { sender: 1, number: 1 }) },
         |_, time| if time > 0 { Err(panicked("told to")) } else { Ok(()) },

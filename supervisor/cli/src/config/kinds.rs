@@ -185,7 +185,7 @@ impl Kinds {
                     (written.to_owned(), "name")
                 }),
                 // Of hosts each has its share, with all its processes.
-                "weights" => weights(&item.node, hosts.unwrap_or(instances)).map(|weights| {
+                "weights" => weights(&item.node, (instances, hosts)).map(|weights| {
                     let times = if hosts.is_some() { instances } else { 1 };
                     policy.weights = weights.iter().flat_map(|weight| std::iter::repeat_n(*weight, times)).collect();
                     (format!("{weights:?}"), "shares")
@@ -246,10 +246,11 @@ fn strategy(node: &Node) -> Result<(&'static str, Strategy), String> {
     })
 }
 
-fn weights(node: &Node, instances: usize) -> Result<Vec<u32>, String> {
+fn weights(node: &Node, (instances, hosts): (usize, Option<usize>)) -> Result<Vec<u32>, String> {
     let Node::List(items) = node else { return Err(format!("takes a list, not {}", node.type_name())) };
-    if items.len() != instances {
-        return Err(format!("has {} of them, for {instances}", items.len()));
+    let (count, of) = hosts.map_or((instances, "instances"), |hosts| (hosts, "endpoints"));
+    if items.len() != count {
+        return Err(format!("has {} of them, for {count} {of}", items.len()));
     }
     let weight = |item: &Item| number(&item.node, WEIGHT_MAX.into()).map(|weight| u32::try_from(weight).unwrap_or(1));
     items.iter().map(weight).collect::<Result<_, _>>().map_err(|why| format!("has one that {why}"))

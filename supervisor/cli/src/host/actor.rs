@@ -292,11 +292,14 @@ fn described(view: &ActorView) -> String {
         ("handled", view.handled.to_string()),
         ("failed", format!("{} turns, {} panics", view.failed, view.panics)),
         ("restarts", view.restarts.to_string()),
-        ("checkpoint", or_dash(view.checkpoint.as_ref().map(checkpoint))),
         ("parent", or_dash(view.parent.as_ref())),
         ("children", if children.is_empty() { "-".to_owned() } else { children.join(", ") }),
     ];
     let mut rows: Vec<(&str, String)> = rows.into();
+    // Of whoever runs in a process of its own.
+    if let Some(seen) = &view.checkpoint {
+        rows.insert(rows.len() - 2, ("checkpoint", checkpoint(seen)));
+    }
     if let Some(Down { code, cause, hint, .. }) = view.down.clone() {
         rows.splice(2..2, [("code", code), ("cause", cause), ("hint", hint)]);
     }

@@ -51,8 +51,8 @@ pub(super) fn routes() -> Router<System> {
 }
 
 impl System {
-    /// `GET /metrics` alone, to be served where the control API is not: it reads, and gives out names of kinds, versions
-    /// and figures, and nothing that actors say or keep.
+    /// `GET /metrics` alone, to be served where the control API is not: it reads, and gives out names of kinds,
+    /// versions and figures, and nothing that actors say or keep.
     pub fn metrics(&self) -> Router {
         routes().with_state(self.clone())
     }
