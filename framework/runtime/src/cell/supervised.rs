@@ -121,8 +121,8 @@ impl Cell {
     /// The end: whoever waits is answered at once, whatever waits is a dead letter, the name is free.
     pub(crate) fn retire(self: &Arc<Self>, why: Ending) {
         let Leftovers { user, system, instance, holder, waiters } = self.protocol.stop();
-        self.leaves();
         self.shared.forget_cell(self);
+        self.leaves();
         for envelope in user {
             self.shared.lose(envelope, &self.addr, DeadReason::Stopped, AskError::Stopped);
         }
