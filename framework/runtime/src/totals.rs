@@ -1,8 +1,8 @@
 //! What turns came to by kind and version, of all actors that there ever were in this life of the host.
 //!
-//! An actor's own figures begin anew with each version and are gone with it; whoever counts over time wants numbers
-//! that never fall, since a fall is taken for a restart of the host and what is left for new. So what an actor leaves behind
-//! is added up where it leaves, and no number is ever shown lower than before.
+//! An actor's own figures begin anew with each version and are gone with it. Whoever counts over time wants numbers
+//! that never fall, since a fall is taken for a restart of the host, and what is left for new. So what an actor leaves
+//! behind is added up where it leaves, and no number is ever shown lower than before.
 
 use crate::cell::Cell;
 use crate::figures::Figures;
