@@ -63,7 +63,7 @@ fn kill_process(pid: u64) {
 fn checkpoint(actor: &ActorRef) -> CheckpointSeen {
     let mut seen = None;
     until("nobody has it", || {
-        seen = actor.info().checkpoint;
+        seen = actor.checkpoint();
         seen.is_some()
     });
     seen.expect("it was seen")

@@ -14,10 +14,9 @@
 //! is.
 
 use crate::harness::house::until_within;
-use crate::harness::{Test, root, test};
+use crate::harness::{Test, free_port, root, test};
 use std::fs;
 use std::io::Write;
-use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -43,11 +42,6 @@ const GUIDE: [&str; 4] = [
 
 /// The ports that they name. Somebody else may follow them on this machine, so that one that is free stands for each.
 const PORTS: [&str; 2] = ["8765", "8766"];
-
-fn free_port() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("it is bound").port().to_string()
-}
 
 /// What a chapter asks of its reader.
 #[derive(Debug)]
@@ -283,7 +277,7 @@ fn follow(chapters: &[&str]) {
     for chapter in chapters {
         let mut text = fs::read_to_string(root().join(chapter)).expect("the chapter is there");
         for port in PORTS {
-            text = text.replace(port, &free_port());
+            text = text.replace(port, &free_port().to_string());
         }
         let deeds = deeds(&text);
         assert!(deeds.len() > 5, "{chapter} asks next to nothing of its reader");

@@ -2,7 +2,7 @@
 
 use crate::harness::house::until;
 use crate::harness::served::{Served, text};
-use crate::harness::{Test, test};
+use crate::harness::{Test, free_port, test};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -95,10 +95,6 @@ struct Answer {
     status: u16,
     head: String,
     body: Value,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
 }
 
 impl Shop {

@@ -2,7 +2,7 @@
 
 use crate::harness::house::until;
 use crate::harness::served::{Served, text};
-use crate::harness::{Test, test};
+use crate::harness::{Test, free_port, test};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,10 +23,6 @@ pub(crate) fn tests() -> Vec<Test> {
 struct Scraped {
     served: Served,
     port: u16,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port()
 }
 
 impl Scraped {

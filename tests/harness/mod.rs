@@ -18,9 +18,15 @@ pub(crate) mod served;
 
 use libtest_mimic::{Completion, Failed, Trial};
 use std::borrow::Cow;
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// A port of this machine that nobody listens on.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port is free").local_addr().expect("it is bound").port()
+}
 
 /// One listed test.
 pub(crate) struct Test {

@@ -8,6 +8,7 @@ use crate::cell::envelope::{Barred, Envelope, Kind};
 use crate::cell::protocol::{Life, Refused, Room};
 use crate::cell::slot::Slot;
 use crate::cell::{Cell, Ticket};
+use crate::checkpoint::CheckpointSeen;
 use crate::config::{ActorInfo, Parked, StartArgs, Status};
 use crate::dead_letters::{DeadLetter, Letter};
 use crate::error::{LeaseLost, PauseRefused, StopError, TellError, TryTellError};
@@ -107,6 +108,13 @@ impl ActorRef {
         &self.cell.addr
     }
 
+    /// What is kept of it for the end of its process; `None`: nothing, or it is being gone on from at this moment. Not
+    /// in [`ActorRef::info`], since it waits up to 5 ms for whoever writes it.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<CheckpointSeen> {
+        self.cell.checkpoint_seen()
+    }
+
     /// What is known of it without asking it.
     #[must_use]
     pub fn info(&self) -> ActorInfo {
@@ -145,7 +153,6 @@ impl ActorRef {
             parent: cell.birth.options.parent.clone(),
             children,
             options: cell.birth.options.clone(),
-            checkpoint: cell.checkpoint_seen(),
         }
     }
 

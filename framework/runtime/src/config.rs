@@ -3,7 +3,6 @@
 //! Every queue, wait and retry has its bound here, with the unit in its name. Nothing has a hidden default: the
 //! constructors list theirs.
 
-use crate::checkpoint::CheckpointSeen;
 use crate::ports::{Digest, Provider};
 use semver::Version;
 use std::fmt;
@@ -239,8 +238,6 @@ pub struct ActorInfo {
     pub children: Vec<Addr>,
     /// How it lives.
     pub options: ActorOptions,
-    /// What is kept of it for the end of its process; `None`: nothing, or it is being gone on from at this moment.
-    pub checkpoint: Option<CheckpointSeen>,
 }
 
 /// What an actor does.

@@ -378,7 +378,7 @@ impl Runtime {
     #[must_use]
     pub fn totals(&self) -> Vec<Total> {
         let shared = self.shared();
-        shared.totals.look(&shared.cells())
+        shared.totals.look(shared.names.iter().map(|entry| Arc::clone(entry.value())))
     }
 
     /// Threads that run turns which were given up ([`ActorRef::give_turn_up`]): others have taken their places, at

@@ -84,7 +84,9 @@ impl Totals {
 
     /// Looks at all of them. Who leaves meanwhile is missing for once, and never counted twice: those who are gone are
     /// looked at first.
-    pub(crate) fn look(&self, cells: &[Arc<Cell>]) -> Vec<Total> {
+    pub(crate) fn look(&self, cells: impl Iterator<Item = Arc<Cell>>) -> Vec<Total> {
+        // First of all: whoever hands them out may hold a lock meanwhile.
+        let cells: Vec<_> = cells.collect();
         let mut shown = self.shown.lock();
         let mut now: BTreeMap<Key, (usize, usize, Sum)> =
             self.gone.lock().iter().map(|(key, sum)| (key.clone(), (0, 0, *sum))).collect();
@@ -113,6 +115,7 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::iter;
 
     fn figures(handled: u64) -> Figures {
         Figures { handled, ..Figures::default() }
@@ -124,7 +127,8 @@ mod tests {
         totals.leaves("a", Version::new(1, 0, 0), figures(3), 1);
         totals.leaves("a", Version::new(1, 0, 0), figures(4), 0);
         totals.leaves("a", Version::new(2, 0, 0), figures(5), 0);
-        let seen: Vec<_> = totals.look(&[]).into_iter().map(|total| (total.figures.handled, total.restarts)).collect();
+        let seen: Vec<_> =
+            totals.look(iter::empty()).into_iter().map(|total| (total.figures.handled, total.restarts)).collect();
         assert_eq!(seen, [(7, 1), (5, 0)]);
     }
 
@@ -134,7 +138,7 @@ mod tests {
         for minor in 0..ROWS_MAX as u64 + 10 {
             totals.leaves("a", Version::new(1, minor, 0), figures(1), 0);
         }
-        let seen = totals.look(&[]);
+        let seen = totals.look(iter::empty());
         assert_eq!(seen.len(), ROWS_MAX + 1);
         let others = seen.iter().find(|total| total.version.is_none()).expect("all others");
         assert_eq!(others.figures.handled, 10);

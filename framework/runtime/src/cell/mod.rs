@@ -259,18 +259,19 @@ impl Cell {
     /// Another version serves: its figures begin now. Those of the one before.
     pub(crate) fn figures_anew(&self, version: &Version) -> Figures {
         self.counts.time_anew();
-        // At rest: nobody counts meanwhile.
-        let (was, figures, restarts) = self.counted();
-        let (all, restarts_all) = (self.counts.figures(), self.counts.restarts.load(Relaxed));
-        self.extras().before = Before { figures: all, restarts: restarts_all, counts_for: Some(version.clone()) };
-        self.shared.totals.leaves(self.addr.kind(), was, figures, restarts);
-        figures
+        self.adds_up(Some(version))
     }
 
-    /// It is no more: its turns are counted with those of all who are gone.
-    pub(crate) fn leaves(&self) {
-        let (version, ..) = self.counted();
-        self.figures_anew(&version);
+    /// Its turns so far are counted with those of all who are gone, and from here on for the version that comes next;
+    /// `None`: for none, it is no more.
+    pub(crate) fn adds_up(&self, next: Option<&Version>) -> Figures {
+        // At rest, or gone: nobody counts meanwhile.
+        let (was, figures, restarts) = self.counted();
+        let (all, restarts_all) = (self.counts.figures(), self.counts.restarts.load(Relaxed));
+        let counts_for = Some(next.unwrap_or(&was).clone());
+        self.extras().before = Before { figures: all, restarts: restarts_all, counts_for };
+        self.shared.totals.leaves(self.addr.kind(), was, figures, restarts);
+        figures
     }
 
     /// Who it is, for the log.

@@ -122,7 +122,7 @@ impl Cell {
     pub(crate) fn retire(self: &Arc<Self>, why: Ending) {
         let Leftovers { user, system, instance, holder, waiters } = self.protocol.stop();
         self.shared.forget_cell(self);
-        self.leaves();
+        self.adds_up(None);
         for envelope in user {
             self.shared.lose(envelope, &self.addr, DeadReason::Stopped, AskError::Stopped);
         }

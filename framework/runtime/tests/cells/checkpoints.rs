@@ -78,7 +78,7 @@ impl Kept {
 
     /// Turns since the last checkpoint.
     fn since(&self) -> usize {
-        self.actor.info().checkpoint.expect("it is kept").messages
+        self.actor.checkpoint().expect("it is kept").messages
     }
 }
 
@@ -191,13 +191,13 @@ fn p31_what_is_kept_is_bounded_where_no_checkpoint_can_be_taken_and_that_is_said
         replays(world, 5).on_save(hook)
     });
     kept.puts(0..20);
-    let seen = kept.actor.info().checkpoint.expect("it is kept");
+    let seen = kept.actor.checkpoint().expect("it is kept");
     assert_eq!((seen.state_bytes, seen.messages, seen.kept_bytes), (None, 41, 0), "{seen:?}");
     let why = seen.not_replayed.expect("not all is there").to_string();
     assert!(why.contains("the disk is full"), "{why}");
     fails.store(false, Ordering::Relaxed);
     kept.puts(20..30);
-    let seen = kept.actor.info().checkpoint.expect("it is kept");
+    let seen = kept.actor.checkpoint().expect("it is kept");
     assert!(seen.messages <= 5 && seen.not_replayed.is_none(), "{seen:?}");
     kept.dies();
     assert_eq!(kept.numbers(), (0..30).collect::<Vec<_>>());
@@ -313,7 +313,7 @@ fn where_the_code_says_something_else_the_actor_begins_with_its_checkpoint_and_t
 fn a_kind_that_is_not_deterministic_goes_on_from_its_checkpoint_and_how_much_is_missing_is_said() {
     let kept = Kept::new(|world| keeps(world, 4, false));
     kept.puts([1, 2, 3]);
-    let seen = kept.actor.info().checkpoint.expect("it is kept");
+    let seen = kept.actor.checkpoint().expect("it is kept");
     assert_eq!((seen.messages, seen.not_replayed), (2, Some(NotReplayed::NotDeterministic)));
     let recovered = kept.dies();
     assert_eq!((recovered.replayed, recovered.not_replayed), (0, 2), "{recovered:?}");

@@ -50,6 +50,17 @@ pub enum Serves {
     Program(Box<Manifest>),
 }
 
+impl Serves {
+    /// What the artifact with that manifest is.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        match manifest.program {
+            Some(_) => Self::Program(Box::new(manifest.clone())),
+            None => Self::Library,
+        }
+    }
+}
+
 /// A process to be started.
 #[derive(Debug)]
 pub struct Launch {

@@ -67,7 +67,7 @@ impl Session {
         let Connect { endpoint, identity, pings, output, digest, .. } = connect;
         let config = identity.client()?;
         let (control, noticed) = channel(&endpoint, &config, pings).await?;
-        let refused = |status: Status| refusal(&endpoint, &noticed, &status);
+        let refused = |status: Status| lost(&endpoint, &noticed, said(&status));
         let (protocol_min, protocol_max) = HOST_PROTOCOLS;
         let request = OpenRequest { protocol_min, protocol_max, digest: Bytes::copy_from_slice(&digest.0) };
         let mut client = HostClient::new(control.clone());
@@ -157,22 +157,19 @@ async fn channel(
         .keep_alive_timeout(pings.timeout)
         .keep_alive_while_idle(true);
     let channel = target.connect_with_connector(tower::service_fn(once)).await;
-    let lost = |error: tonic::transport::Error| match noticed.get() {
-        Some(error) => ModuleError::of_tls(endpoint, Some(&error), &error),
-        None => ModuleError::Unreachable { endpoint: endpoint.clone(), source: io::Error::other(error) },
-    };
-    let channel = channel.map_err(lost)?;
+    let channel = channel.map_err(|error| lost(endpoint, &noticed, error))?;
     Ok((channel, noticed))
 }
 
-/// A call that came to nothing: for what TLS said, if it said something.
-fn refusal(endpoint: &Endpoint, noticed: &Noticed, status: &Status) -> ModuleError {
+/// What came to nothing: for what TLS said, if it said something.
+fn lost(
+    endpoint: &Endpoint,
+    noticed: &Noticed,
+    why: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+) -> ModuleError {
     match noticed.get() {
         Some(error) => ModuleError::of_tls(endpoint, Some(&error), &error),
-        None => {
-            let source = io::Error::other(said(status));
-            ModuleError::Unreachable { endpoint: endpoint.clone(), source }
-        }
+        None => ModuleError::Unreachable { endpoint: endpoint.clone(), source: io::Error::other(why) },
     }
 }
 

@@ -253,10 +253,7 @@ impl Processes {
             cause: error.to_string(),
             hint: "call teneral::trial_hook() first thing in main, or put this version's teneral in PATH".to_owned(),
         })?;
-        let serves = match &manifest.program {
-            Some(_) => Serves::Program(Box::new(manifest.clone())),
-            None => Serves::Library,
-        };
+        let serves = Serves::of(manifest);
         let (file_bytes_max, sockets) = (policy.bytes_max, self.dir.join("module"));
         let (limits, numbers) = (self.limits, Arc::clone(&self.numbers));
         // One that serves lives for long: it may compute as much as it likes.

@@ -67,11 +67,6 @@ impl Processes {
     ) -> Result<There, Refused> {
         let nowhere = || ModuleError::Socket(io::Error::other("no certificate is named"));
         let remote = self.remote.as_ref().ok_or_else(|| self.refused(&nowhere(), None))?;
-        let manifest = verified.manifest();
-        let serves = match &manifest.program {
-            Some(_) => Serves::Program(Box::new(manifest.clone())),
-            None => Serves::Library,
-        };
         Ok(There {
             endpoints: endpoints.to_vec(),
             tried: AtomicUsize::new(0),
@@ -79,7 +74,7 @@ impl Processes {
             pings: remote.pings,
             output,
             digest: verified.digest(),
-            serves,
+            serves: Serves::of(verified.manifest()),
             limits: self.limits,
             // A member waits for its process without an instance, and others have the work.
             patience: if slot.is_some() { Duration::ZERO } else { PATIENCE },

@@ -268,7 +268,7 @@ fn view(actor: &ActorRef, definition: Option<&Definition>, probation: Option<OnP
         restarts: info.restarts,
         parent: info.parent,
         children: info.children,
-        checkpoint: info.checkpoint.map(checkpoint),
+        checkpoint: actor.checkpoint().map(checkpoint),
     }
 }
 
